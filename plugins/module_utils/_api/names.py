@@ -1,0 +1,48 @@
+# Copyright: hosted.kubernetes contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Names, labels and annotations of everything a tenant owns, as in the reference system (kamaji.clastix.io)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+FIELD_MANAGER: Final = "hosted-kubernetes"
+LABEL_PROJECT: Final = "kamaji.clastix.io/project"
+LABEL_NAME: Final = "kamaji.clastix.io/name"
+LABEL_COMPONENT: Final = "kamaji.clastix.io/component"
+LABEL_LIFECYCLE: Final = "kamaji.clastix.io/certificate_lifecycle_controller"
+PROJECT: Final = "kamaji"
+PROJECT_SELECTOR: Final = f"{LABEL_PROJECT}={PROJECT}"
+ANNOTATION_CHECKSUM: Final = "kamaji.clastix.io/checksum"
+ANNOTATION_PAUSED: Final = "kamaji.clastix.io/paused"
+ANNOTATION_ROTATE: Final = "certs.kamaji.clastix.io/rotate"
+FINALIZER: Final = "finalizer.kamaji.clastix.io"
+# Ours, additive:
+ANNOTATION_NOT_AFTER: Final = "hosted-kubernetes.io/not-after"
+ANNOTATION_INPUTS: Final = "hosted-kubernetes.io/inputs"
+ANNOTATION_TEMPLATE: Final = "hosted-kubernetes.io/template"
+
+
+def labels(tenant: str, component: str) -> dict[str, str]:
+    """Labels of every object in the management cluster that belongs to a tenant."""
+    return {LABEL_PROJECT: PROJECT, LABEL_NAME: tenant, LABEL_COMPONENT: component}
+
+
+# Secrets: <tenant><suffix>
+CA: Final = "-ca"
+FRONT_PROXY_CA: Final = "-front-proxy-ca-certificate"
+SERVICE_ACCOUNT: Final = "-sa-certificate"
+API_SERVER: Final = "-api-server-certificate"
+API_SERVER_KUBELET_CLIENT: Final = "-api-server-kubelet-client-certificate"
+FRONT_PROXY_CLIENT: Final = "-front-proxy-client-certificate"
+ADMIN_KUBECONFIG: Final = "-admin-kubeconfig"
+CONTROLLER_MANAGER_KUBECONFIG: Final = "-controller-manager-kubeconfig"
+SCHEDULER_KUBECONFIG: Final = "-scheduler-kubeconfig"
+DATASTORE_CONFIG: Final = "-datastore-config"
+DATASTORE_CERTIFICATE: Final = "-datastore-certificate"
+KONNECTIVITY_CERTIFICATE: Final = "-konnectivity-certificate"
+KONNECTIVITY_KUBECONFIG: Final = "-konnectivity-kubeconfig"
+# ConfigMaps: <tenant><suffix>
+KUBEADM_CONFIG: Final = "-kubeadmconfig"
+EGRESS_SELECTOR: Final = "-konnectivity-egress-selector-configuration"
