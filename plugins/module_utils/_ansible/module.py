@@ -1,0 +1,96 @@
+# Copyright: hosted.kubernetes contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Between AnsibleModule and the library: argument specs that merge, one place that turns errors into failures.
+
+The library is imported inside the callback given to run(), so that a missing Python library becomes a message that names
+the interpreter instead of a traceback, and so that documentation tools can import every module.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field
+from typing import Any, Callable, Dict, List, Mapping
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import HostedKubernetesError
+
+Result = Dict[str, Any]
+
+
+@dataclass(frozen=True)
+class ArgumentSpec:
+    """Options of a module with the rules between them, as one value that can be merged with others."""
+
+    options: Mapping[str, Any] = field(default_factory=dict)
+    mutually_exclusive: List[List[str]] = field(default_factory=list)
+    required_together: List[List[str]] = field(default_factory=list)
+    required_one_of: List[List[str]] = field(default_factory=list)
+    required_if: List[List[Any]] = field(default_factory=list)
+    required_by: Mapping[str, List[str]] = field(default_factory=dict)
+
+    def merge(self, other: ArgumentSpec) -> ArgumentSpec:
+        return ArgumentSpec(
+            options={**self.options, **other.options},
+            mutually_exclusive=self.mutually_exclusive + other.mutually_exclusive,
+            required_together=self.required_together + other.required_together,
+            required_one_of=self.required_one_of + other.required_one_of,
+            required_if=self.required_if + other.required_if,
+            required_by={**self.required_by, **other.required_by},
+        )
+
+    def create_module(self) -> AnsibleModule:
+        return AnsibleModule(
+            argument_spec=dict(self.options),
+            mutually_exclusive=self.mutually_exclusive,
+            required_together=self.required_together,
+            required_one_of=self.required_one_of,
+            required_if=self.required_if,
+            required_by=dict(self.required_by),
+            supports_check_mode=True,
+        )
+
+
+# Documented in plugins/doc_fragments/management_cluster.py; environment variables are read by _kube/connection.py,
+# which knows when they must not count.
+MANAGEMENT_CLUSTER = ArgumentSpec(
+    options={
+        "kubeconfig": {"type": "path"},
+        "context": {"type": "str"},
+        "host": {"type": "str"},
+        "api_key": {"type": "str", "no_log": True},
+        "ca_cert": {"type": "path"},
+        "client_cert": {"type": "path"},
+        "client_key": {"type": "path", "no_log": False},
+        "proxy": {"type": "str"},
+        "tls_server_name": {"type": "str"},
+    },
+    required_together=[["client_cert", "client_key"]],
+)
+
+
+def connection_options(params: Mapping[str, Any]) -> Result:
+    """The management-cluster connection options of a module; an empty string, as AWX surveys send it, means unset."""
+    return {name: params.get(name) or None for name in MANAGEMENT_CLUSTER.options}
+
+
+def run(spec: ArgumentSpec, main: Callable[[AnsibleModule], Result]) -> None:
+    """Create the module, call main and exit with its result; every expected error becomes a failure with a message."""
+    module = spec.create_module()
+    try:
+        result = main(module)
+    except HostedKubernetesError as error:
+        module.fail_json(msg=error.msg, **error.result)
+    except ImportError as error:
+        module.fail_json(msg=_missing_library(error))
+    for warning in result.pop("warnings", []):
+        module.warn(warning)
+    module.exit_json(**result)
+
+
+def _missing_library(error: ImportError) -> str:
+    return (
+        f"Python library {error.name or error} is missing or too old for {sys.executable}; install the collection's "
+        "requirements.txt there, or set ansible_python_interpreter to the interpreter that has them"
+    )

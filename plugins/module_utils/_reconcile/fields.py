@@ -1,0 +1,218 @@
+# Copyright: hosted.kubernetes contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a server-side apply of an object would change, decided without asking the server.
+
+Two things are drift: a desired value that the live object lacks or has otherwise, and a field that our manager still
+owns (metadata.managedFields) but that is no longer desired: applying without it takes its effect away.
+Source: https://kubernetes.io/docs/reference/using-api/server-side-apply/ and the list types in Kubernetes' OpenAPI.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from typing import Any, Final
+
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.unknown import has_unknown
+
+# Associative lists of the kinds we write: field name → merge keys (x-kubernetes-list-map-keys).
+_LIST_KEYS: Final[Mapping[str, tuple[tuple[str, ...], ...]]] = {
+    "containers": (("name",),),
+    "initContainers": (("name",),),
+    "env": (("name",),),
+    "volumes": (("name",),),
+    "volumeMounts": (("mountPath",),),
+    "ports": (("containerPort", "protocol"), ("port", "protocol")),
+    "imagePullSecrets": (("name",),),
+    "topologySpreadConstraints": (("topologyKey", "whenUnsatisfiable"),),
+    "hostAliases": (("ip",),),
+    "ownerReferences": (("uid",),),
+    "conditions": (("type",),),
+}
+_KEY_DEFAULTS: Final = {"protocol": "TCP"}
+# What the server fills in inside elements of lists that have no merge key.
+_SERVER_DEFAULTS: Final = frozenset(
+    {"protocol", "apiGroup", "apiVersion", "kind", "defaultMode", "mode", "expirationSeconds", "optional", "volumeMode", "status"}
+)
+_QUANTITY_PARENTS: Final = frozenset({"requests", "limits", "capacity"})
+_QUANTITY_FIELDS: Final = frozenset({"sizeLimit"})
+_SUFFIXES: Final = {
+    "n": Decimal("1e-9"), "u": Decimal("1e-6"), "m": Decimal("1e-3"), "": Decimal(1),
+    "k": Decimal(10) ** 3, "M": Decimal(10) ** 6, "G": Decimal(10) ** 9, "T": Decimal(10) ** 12, "P": Decimal(10) ** 15,
+    "Ki": Decimal(2) ** 10, "Mi": Decimal(2) ** 20, "Gi": Decimal(2) ** 30, "Ti": Decimal(2) ** 40, "Pi": Decimal(2) ** 50,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class FieldChange:
+    """One difference. path: dotted, list elements by key ("spec.ports[port=6443,protocol=TCP].name"); None means absent."""
+
+    path: str
+    before: Any
+    after: Any
+
+
+def diff(desired: Json, live: Json | None, manager: str) -> list[FieldChange]:
+    """Return what applying `desired` as `manager` would change in `live`, in order of path; empty when nothing.
+
+    An object that does not exist differs in each of its leaves. Identity and what only the server writes are left out.
+    """
+    body = {key: value for key, value in desired.items() if key not in ("apiVersion", "kind", "status")}
+    body["metadata"] = {k: v for k, v in body.get("metadata", {}).items() if k not in ("name", "namespace")}
+    changes = list(_compare(body, live or {}, (), exact=False))
+    if live is not None:
+        changes += _removed(_owned(live, manager), body, live, ())
+    return sorted(changes, key=lambda change: change.path)
+
+
+def owned_fields(live: Json, manager: str) -> Json:
+    """The fieldsV1 tree of what `manager` applied to `live`; empty when it applied nothing."""
+    return _owned(live, manager)
+
+
+def equal_quantity(left: Any, right: Any) -> bool:
+    """Whether two resource quantities are the same amount: "0.5" and "500m" are."""
+    first, second = _quantity(left), _quantity(right)
+    return first is not None and first == second
+
+
+def _compare(desired: Any, live: Any, path: tuple[str, ...], *, exact: bool) -> Iterator[FieldChange]:
+    if isinstance(desired, Mapping) and isinstance(live, Mapping):
+        for key, value in desired.items():
+            yield from _compare(value, live.get(key), (*path, key), exact=exact)
+        if exact:
+            for key in live.keys() - desired.keys() - _SERVER_DEFAULTS:
+                yield FieldChange(_text((*path, key)), live[key], None)
+    elif isinstance(desired, Mapping) and live is None and desired:
+        for key, value in desired.items():
+            yield from _compare(value, None, (*path, key), exact=exact)
+    elif _is_list(desired) and _is_list(live):
+        yield from _compare_lists(desired, live, path)
+    elif not _same(desired, live, path):
+        yield FieldChange(_text(path), live, desired)
+
+
+def _compare_lists(desired: Sequence[Any], live: Sequence[Any], path: tuple[str, ...]) -> Iterator[FieldChange]:
+    keys = _merge_keys(path, desired)
+    if keys:
+        existing = {_key_of(item, keys): item for item in live}
+        for item in desired:
+            key = _key_of(item, keys)
+            yield from _compare(item, existing.get(key), (*path, _element(keys, key)), exact=False)
+    elif path[-1:] == ("finalizers",):
+        for missing in [item for item in desired if item not in live]:
+            yield FieldChange(_text((*path, f"[{missing}]")), None, missing)
+    elif len(desired) == len(live) and all(isinstance(item, Mapping) for item in (*desired, *live)):
+        for index, (wanted, found) in enumerate(zip(desired, live)):
+            yield from _compare(wanted, found, (*path, f"[{index}]"), exact=True)
+    elif list(desired) != list(live):
+        yield FieldChange(_text(path), list(live), list(desired))
+
+
+def _removed(owned: Json, desired: Any, live: Any, path: tuple[str, ...]) -> Iterator[FieldChange]:
+    for token, inner in owned.items():
+        if token == ".":
+            continue
+        found, wanted, step = _step(token, live), _step(token, desired), (*path, _token_text(token))
+        if found is None:
+            continue
+        if wanted is None:
+            yield FieldChange(_text(step), found, None)
+        elif inner:
+            yield from _removed(inner, wanted, found, step)
+
+
+def _step(token: str, value: Any) -> Any:
+    """Follow one fieldsV1 token ("f:name", "k:{…}", "v:…") into a value; None where it leads nowhere."""
+    kind, _, rest = token.partition(":")
+    if kind == "f":
+        return value.get(rest) if isinstance(value, Mapping) else None
+    if not _is_list(value):
+        return None
+    if kind == "k":
+        wanted = json.loads(rest)
+        return next((item for item in value if all(_key(item, k) == v for k, v in wanted.items())), None)
+    if kind == "v":
+        scalar = json.loads(rest)
+        return scalar if scalar in value else None
+    return None
+
+
+def _owned(live: Json, manager: str) -> Json:
+    for entry in live.get("metadata", {}).get("managedFields", []):
+        if entry.get("manager") == manager and entry.get("operation") == "Apply" and not entry.get("subresource"):
+            fields: Json = entry.get("fieldsV1", {})
+            return fields
+    return {}
+
+
+def _merge_keys(path: tuple[str, ...], items: Sequence[Any]) -> tuple[str, ...]:
+    name = path[-1] if path else ""
+    for keys in _LIST_KEYS.get(name, ()):
+        if items and all(isinstance(item, Mapping) and keys[0] in item for item in items):
+            return keys
+    return ()
+
+
+def _key(item: Any, name: str) -> Any:
+    return item.get(name, _KEY_DEFAULTS.get(name)) if isinstance(item, Mapping) else None
+
+
+def _key_of(item: Any, keys: tuple[str, ...]) -> tuple[Any, ...]:
+    return tuple(_key(item, name) for name in keys)
+
+
+def _same(desired: Any, live: Any, path: tuple[str, ...]) -> bool:
+    if desired == live and isinstance(desired, bool) == isinstance(live, bool):
+        return True
+    if live is None and desired in ("", [], {}, None):
+        return True
+    if has_unknown(desired):
+        return False
+    is_quantity = (len(path) > 1 and path[-2] in _QUANTITY_PARENTS) or path[-1:] and path[-1] in _QUANTITY_FIELDS
+    return bool(is_quantity and equal_quantity(desired, live))
+
+
+def _quantity(value: Any) -> Decimal | None:
+    text = str(value)
+    for suffix in sorted(_SUFFIXES, key=len, reverse=True):
+        if suffix and not text.endswith(suffix):
+            continue
+        try:
+            return Decimal(text[: len(text) - len(suffix)]) * _SUFFIXES[suffix]
+        except InvalidOperation:
+            return None
+    return None
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str)
+
+
+def _element(keys: tuple[str, ...], values: tuple[Any, ...]) -> str:
+    return "[" + ",".join(f"{key}={value}" for key, value in zip(keys, values)) + "]"
+
+
+def _token_text(token: str) -> str:
+    kind, _, rest = token.partition(":")
+    if kind == "f":
+        return rest
+    if kind == "k":
+        wanted = json.loads(rest)
+        return _element(tuple(wanted), tuple(wanted.values()))
+    return f"[{json.loads(rest)}]" if kind == "v" else f"[{rest}]"
+
+
+def _text(path: tuple[str, ...]) -> str:
+    text = ""
+    for part in path:
+        text += part if part.startswith("[") else f".{_quoted(part)}"
+    return text.lstrip(".")
+
+
+def _quoted(part: str) -> str:
+    return f'"{part}"' if "." in part else part
