@@ -10,7 +10,7 @@ kube-apiserver, kube-controller-manager and etcd read "EC PRIVATE KEY" (SEC 1), 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import HostedKubernetesError
@@ -30,7 +30,7 @@ class PkiError(HostedKubernetesError):
     """A key, a certificate or a kubeconfig cannot be used; the message says which fault, never the content."""
 
 
-class KeyAlgorithm(str, Enum):
+class KeyAlgorithm(StrEnum):
     """The names of kubeadm's ClusterConfiguration.encryptionAlgorithm."""
 
     ECDSA_P256 = "ECDSA-P256"

@@ -100,7 +100,8 @@ def test_ca_says_what_kubeadms_says(algorithm: KeyAlgorithm) -> None:
     for kind in (x509.BasicConstraints, x509.SubjectAlternativeName):
         assert _value(ca.certificate, kind) == _value(KUBEADM_CA, kind)
     usage = _value(ca.certificate, x509.KeyUsage)
-    assert usage.key_cert_sign and usage.digital_signature
+    assert usage.key_cert_sign
+    assert usage.digital_signature
     assert usage.key_encipherment == isinstance(ours.public_key(), rsa.RSAPublicKey)
 
 
