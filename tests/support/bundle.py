@@ -1,0 +1,52 @@
+# Copyright: hosted.kubernetes contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where the tests find the bundle, and what they say when it is not there."""
+
+from __future__ import annotations
+
+import os
+import platform
+from pathlib import Path
+
+import yaml
+
+COLLECTION = Path(__file__).resolve().parents[2]
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+
+
+class MissingBundleError(Exception):
+    """The bundle is not there: an error, never a skipped test."""
+
+
+def kubernetes_version() -> str:
+    """Return the version tests run with: KUBERNETES_VERSION, else the default of the bundle role."""
+    given = os.environ.get("KUBERNETES_VERSION")
+    if given:
+        return given
+    defaults = yaml.safe_load((COLLECTION / "roles/bundle/defaults/main.yml").read_text(encoding="utf-8"))
+    return str(defaults["bundle_kubernetes_version"])
+
+
+def cache_directory() -> Path:
+    """Return the folder with everything that is costly to make and outlives a checkout, as in the Makefile."""
+    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(base) / "hosted-kubernetes"
+
+
+def bundle_directory() -> Path:
+    """Return the bundle's folder: BUNDLE_DIR, else the cached bundle of kubernetes_version(). Raises MissingBundleError."""
+    given = os.environ.get("BUNDLE_DIR")
+    machine = platform.machine()
+    path = Path(given) if given else cache_directory() / "bundles" / f"{kubernetes_version()}-{_ARCHITECTURES.get(machine, machine)}"
+    if not (path / "manifest.json").is_file():
+        raise MissingBundleError(f"no bundle in {path}: run make bundle")
+    return path
+
+
+def binary(bundle: Path, name: str) -> Path:
+    """Return the path of one program of the bundle. Raises MissingBundleError."""
+    path = bundle / "bin" / name
+    if not path.is_file():
+        raise MissingBundleError(f"the bundle in {bundle} has no bin/{name}: run make bundle")
+    return path
