@@ -6,12 +6,12 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from datetime import datetime, timedelta
-from typing import Any
 
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.kubeconfig import KubeconfigContext, KubeconfigError, read_context
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json
 from ansible_collections.hosted.kubernetes.plugins.module_utils._pki.certificates import LeafRequest, check_leaf
-from ansible_collections.hosted.kubernetes.plugins.module_utils._pki.keys import KeyPair, PkiError
+from ansible_collections.hosted.kubernetes.plugins.module_utils._pki.keys import KeyPair
 
 try:
     import yaml
@@ -49,20 +49,14 @@ def kubeconfig(*, server: str, ca_certificate: bytes, client: KeyPair, user: str
 def read_kubeconfig_client(data: bytes) -> tuple[str, bytes, KeyPair]:
     """Return server URL, CA PEM and client pair of the current context.
 
-    Raises PkiError when data is no kubeconfig, or one that names files or tokens instead of embedded certificates.
+    Raises KubeconfigError when data is no kubeconfig, or one that names files or tokens instead of embedded certificates.
     """
-    document = _parsed(data)
-    context = _named(document, "contexts", "context", document.get("current-context"))
-    cluster = _named(document, "clusters", "cluster", context.get("cluster"))
-    user = _named(document, "users", "user", context.get("user"))
-    server = cluster.get("server")
-    if not isinstance(server, str) or not server:
-        raise PkiError("the kubeconfig names no server")
+    context = read_context(data)
     pair = KeyPair(
-        certificate=_decoded(user, "client-certificate-data"),
-        key=_decoded(user, "client-key-data"),
+        certificate=_embedded(context, context.user, "client-certificate-data"),
+        key=_embedded(context, context.user, "client-key-data"),
     )
-    return server, _decoded(cluster, "certificate-authority-data"), pair
+    return context.server, _embedded(context, context.cluster, "certificate-authority-data"), pair
 
 
 def check_kubeconfig(
@@ -77,7 +71,7 @@ def check_kubeconfig(
     """Return why the kubeconfig must be written again, None when it may stay. See check_leaf for the certificate."""
     try:
         found_server, found_ca, pair = read_kubeconfig_client(data)
-    except PkiError as exc:
+    except KubeconfigError as exc:
         return exc.msg
     if found_server != server:
         return f"server is {found_server}, not {server}"
@@ -86,37 +80,12 @@ def check_kubeconfig(
     return check_leaf(pair, request, ca_certificate=ca_certificate, now=now, renew_before=renew_before)
 
 
-def _parsed(data: bytes) -> dict[str, Any]:
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    try:
-        document = yaml.load(data, Loader=loader)
-    except (yaml.YAMLError, UnicodeDecodeError) as exc:
-        # The parser's message quotes the text, which holds a private key.
-        raise PkiError("the kubeconfig is not YAML") from exc
-    if not isinstance(document, dict):
-        raise PkiError("the kubeconfig is not a YAML mapping")
-    return document
-
-
-def _named(document: dict[str, Any], section: str, member: str, name: Any) -> dict[str, Any]:
-    """Return the member of the entry called name in a section of the kubeconfig."""
-    entries = document.get(section)
-    for entry in entries if isinstance(entries, list) else ():
-        if isinstance(entry, dict) and entry.get("name") == name and isinstance(entry.get(member), dict):
-            found: dict[str, Any] = entry[member]
-            return found
-    raise PkiError(f"the kubeconfig has no {member} {name!r} in {section}")
-
-
 def _encoded(data: bytes) -> str:
     return base64.b64encode(data).decode()
 
 
-def _decoded(section: dict[str, Any], field: str) -> bytes:
-    value = section.get(field)
-    if not isinstance(value, str) or not value:
-        raise PkiError(f"the kubeconfig has no {field}")
-    try:
-        return base64.b64decode(value, validate=True)
-    except (binascii.Error, ValueError) as exc:
-        raise PkiError(f"the kubeconfig's {field} is not base64") from exc
+def _embedded(context: KubeconfigContext, section: Json, name: str) -> bytes:
+    value = context.embedded(section, name)
+    if value is None:
+        raise KubeconfigError(f"the kubeconfig has no {name}")
+    return value

@@ -294,7 +294,7 @@ def _edited(**changes: Any) -> bytes:
         (b"", "the kubeconfig is not a YAML mapping"),
         (b"a: [", "the kubeconfig is not YAML"),
         (b"\xff\xfe\xff", "the kubeconfig is not YAML"),
-        (b"kind: Config", "the kubeconfig has no context None in contexts"),
+        (b"kind: Config", "the kubeconfig has no current-context; name the context to use"),
         (_edited(server="https://198.18.0.201:6443"), f"server is https://198.18.0.201:6443, not {URL}"),
         (_edited(server=""), "the kubeconfig names no server"),
         (
