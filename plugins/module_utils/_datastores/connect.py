@@ -1,0 +1,62 @@
+# Copyright: hosted.kubernetes contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From a DataStore resource and its credentials to a driver."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api import datastore as api
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.datastore import Credentials, DataStore, Endpoint
+from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores import errors, library
+from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.driver import Driver
+from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.etcd import EtcdDriver
+from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.etcd_wire import Identity, Member
+from ansible_collections.hosted.kubernetes.plugins.module_utils._pki.certificates import load_certificate
+from ansible_collections.hosted.kubernetes.plugins.module_utils._pki.keys import PkiError, load_private_key
+
+# Gives the (host, port) to dial instead of an endpoint, or None to dial the endpoint itself.
+Forward = Callable[[Endpoint], "tuple[str, int] | None"]
+
+
+def connect(datastore: DataStore, credentials: Credentials, *, forward: Forward | None = None, timeout_s: float = 5.0) -> Driver:
+    """Return the driver of a DataStore, over all its endpoints. No call is made yet; close it after use.
+
+    forward: how to reach endpoints that only the management cluster can (its port-forwards stay the caller's).
+    TLS is always verified, for the endpoint's own name also when another address is dialled.
+    Raises DatastoreTlsError when the credentials cannot be used, DatastoreError when the driver is not available.
+    """
+    if datastore.driver == api.ETCD:
+        return connect_etcd(datastore, credentials, forward=forward, timeout_s=timeout_s)
+    raise errors.DatastoreError(
+        datastore.name, f'spec.driver "{datastore.driver}" is not available in this version of the collection; use {api.ETCD}'
+    )
+
+
+def connect_etcd(datastore: DataStore, credentials: Credentials, *, forward: Forward | None = None, timeout_s: float = 5.0) -> EtcdDriver:
+    """connect() for a store whose driver is etcd; gives also what belongs to managing the store itself."""
+    library.require()
+    identity = _identity(datastore.name, credentials)
+    members = []
+    for endpoint in datastore.endpoints:
+        dialled = forward(endpoint) if forward else None
+        address = str(Endpoint(*dialled)) if dialled else str(endpoint)
+        members.append(Member(str(endpoint), address, identity, endpoint.host if dialled else None))
+    return EtcdDriver(datastore.name, members, identity, timeout_s=timeout_s)
+
+
+def _identity(name: str, credentials: Credentials) -> Identity:
+    """Raises DatastoreTlsError naming the field that cannot be used."""
+    try:
+        field = "spec.tlsConfig.certificateAuthority.certificate"
+        load_certificate(credentials.ca_certificate or b"")
+        field = "spec.tlsConfig.clientCertificate.certificate"
+        certificate = load_certificate(credentials.client_certificate or b"")
+        field = "spec.tlsConfig.clientCertificate.privateKey"
+        key = load_private_key(credentials.client_key or b"")
+        if key.public_key() != certificate.public_key():
+            raise PkiError("it does not belong to the client certificate; give the two halves of one pair")
+    except PkiError as error:
+        raise errors.DatastoreTlsError(name, f"{field}: {error.msg}", where=field) from error
+    return Identity(credentials.ca_certificate or b"", credentials.client_certificate or b"", credentials.client_key or b"")

@@ -1,0 +1,112 @@
+# Copyright: hosted.kubernetes contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What every datastore driver can do: probe the store, and keep tenants apart in it.
+
+A tenant's share of a store is made of parts (for etcd: user, role, permission, membership, keys). A driver observes which
+parts exist and makes or removes one part at a time; the pure planner turns each missing part into one change. Every
+operation is idempotent, so that a run killed after any of them converges.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import InvalidError
+
+
+@dataclass(frozen=True, order=True)
+class Isolation:
+    """A tenant's share of a store. schema: key prefix or database; user: who may use it, and nobody else."""
+
+    schema: str
+    user: str
+
+    def __post_init__(self) -> None:
+        for name, value in (("dataStoreSchema", self.schema), ("dataStoreUsername", self.user)):
+            # A slash would reach into another tenant's prefix, root would be the administrator.
+            if not value or "/" in value or "\0" in value or value == "root":
+                raise InvalidError(f'spec.{name} "{value}" cannot keep tenants apart; use a non-empty name without "/" other than root')
+
+
+@dataclass(frozen=True)
+class IsolationState:
+    """Which parts of one share exist. unchecked: parts whose content was not looked at (observe with detailed=False)."""
+
+    missing: tuple[str, ...]
+    present: tuple[str, ...]
+    unchecked: tuple[str, ...] = ()
+
+    @property
+    def absent(self) -> bool:
+        """Whether nothing at all is left of the share. Only an observation with keys=True can prove it."""
+        return not self.present and not self.unchecked
+
+
+@dataclass(frozen=True)
+class Member:
+    """One endpoint as the probe found it. error: why it did not answer, None when it did."""
+
+    endpoint: str
+    name: str
+    version: str
+    leader: bool
+    db_size_bytes: int
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What a store said when asked. latency_ms: one read that needs a quorum. quota_bytes: None when not known.
+
+    problems make the store unusable (each a sentence with its remedy), warnings do not.
+    """
+
+    version: str
+    latency_ms: float
+    db_size_bytes: int
+    quota_bytes: int | None
+    members: tuple[Member, ...]
+    problems: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    tenants: int = field(default=0)
+
+    @property
+    def healthy(self) -> bool:
+        return not self.problems
+
+
+class Driver(Protocol):
+    """One connection to one store. Safe to use from several threads."""
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The parts of a share, in the order of creation."""
+
+    @property
+    def purge_parts(self) -> tuple[str, ...]:
+        """The parts to delete, in this order, until nothing of a share is left; others vanish with them."""
+
+    def probe(self) -> Probe:
+        """Ask the store itself. Raises DatastoreError when it cannot be used at all."""
+
+    def observe(self, isolations: Sequence[Isolation], *, detailed: bool = False, keys: bool = False) -> Mapping[str, IsolationState]:
+        """Return schema → state.
+
+        A constant number of calls for any number of shares; detailed also reads the content of each share's parts
+        (calls per share), keys also looks whether there is data (one call per share).
+        """
+
+    def create_part(self, isolation: Isolation, part: str) -> None:
+        """Make one part as it should be, also when it exists and differs. Parts it rests on must exist."""
+
+    def delete_part(self, isolation: Isolation, part: str) -> None:
+        """Remove one part; succeeds when it is gone already."""
+
+    def count_keys(self, isolation: Isolation) -> int:
+        """Return how many keys or rows the share holds; 0 proves a purge."""
+
+    def close(self) -> None:
+        """Close the connection; the driver cannot be used afterwards."""

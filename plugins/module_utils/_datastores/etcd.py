@@ -1,0 +1,339 @@
+# Copyright: hosted.kubernetes contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The etcd driver: one user, one role and one key prefix per tenant in a shared store.
+
+A tenant's API server authenticates with a client certificate whose CN is its user; the user's only role may read and
+write exactly the keys under /<schema>/. Administration goes through a client certificate with the role root.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores import diagnose, driver, errors
+from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.driver import Isolation, IsolationState
+from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.etcd_wire import (
+    ALARMS,
+    READWRITE,
+    Identity,
+    Member,
+    message,
+)
+from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.library import grpc
+
+USER: Final = "user"
+ROLE: Final = "role"
+PERMISSION: Final = "permission"
+MEMBERSHIP: Final = "membership"
+KEYS: Final = "keys"
+ROOT: Final = "root"
+# Of turning authentication on in a new store, in this order.
+ROOT_USER: Final = "root user"
+ROOT_ROLE: Final = "root role"
+ROOT_MEMBERSHIP: Final = "root membership"
+AUTHENTICATION: Final = "authentication"
+
+DELETE_CHUNK: Final = 1000
+_OLD_REVISION: Final = "etcdserver: revision of auth store is old"
+_AUTH_OFF: Final = "etcdserver: authentication is not enabled"
+_NOT_FOUND: Final = ("etcdserver: user name not found", "etcdserver: role name not found")
+_EXISTS: Final = ("etcdserver: user name already exists", "etcdserver: role name already exists")
+_NOT_GRANTED: Final = (
+    "etcdserver: role is not granted to the user",
+    "etcdserver: permission is not granted to the role",
+)
+_UNAUTHENTICATED: Final = ("etcdserver: user name is empty", "etcdserver: invalid auth token")
+
+
+def key_range(schema: str) -> tuple[bytes, bytes]:
+    """The keys of a schema: from /schema/ to the end of that prefix, which is /schema0 ("0" follows "/")."""
+    return f"/{schema}/".encode(), f"/{schema}0".encode()
+
+
+class _Refusal(NamedTuple):
+    member: Member
+    error: Any
+
+
+class EtcdDriver:
+    """Implements driver.Driver for etcd 3.4 and newer. name: the DataStore's, for messages.
+
+    timeout_s: of one call to one member. patience_s: how long calls that etcd itself asks to repeat (election under way,
+    users changed meanwhile) are repeated. Other members are tried when one does not answer.
+    """
+
+    parts = (USER, ROLE, PERMISSION, MEMBERSHIP)
+    purge_parts = (USER, ROLE, KEYS)
+
+    def __init__(
+        self,
+        name: str,
+        members: Sequence[Member],
+        identity: Identity,
+        *,
+        timeout_s: float = 5.0,
+        patience_s: float = 15.0,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.name = name
+        self._members = tuple(members)
+        self._identity = identity
+        self._timeout_s = timeout_s
+        self._patience_s = patience_s
+        self._sleep = sleep
+        self._preferred = 0
+
+    def __enter__(self) -> EtcdDriver:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        for member in self._members:
+            member.close()
+
+    # Probing
+
+    def probe(self) -> driver.Probe:
+        started = time.monotonic()
+        self._call("Range", key=b"/", count_only=True)
+        latency_ms = (time.monotonic() - started) * 1000
+        enabled = self._call("AuthStatus").enabled
+        names = {item.ID: item.name for item in self._call("MemberList").members}
+        members, quota, leaders = self._probe_members(names)
+        answering = [item for item in members if item.error is None]
+        problems = [] if enabled else ["authentication is off, so tenants cannot be kept apart; enable it (etcdctl auth enable)"]
+        problems += self._alarms(names)
+        warnings = [f"member {item.endpoint} does not answer: {item.error}" for item in members if item.error]
+        if not leaders:
+            warnings.append("no endpoint names a leader; check the members' logs")
+        return driver.Probe(
+            version=min((item.version for item in answering), key=_version_key, default=""),
+            latency_ms=round(latency_ms, 1),
+            db_size_bytes=max((item.db_size_bytes for item in answering), default=0),
+            quota_bytes=quota,
+            members=members,
+            problems=tuple(problems),
+            warnings=tuple(warnings),
+            tenants=max(0, len(self._call("UserList").users) - 1) if enabled else 0,
+        )
+
+    def _probe_members(self, names: Mapping[int, str]) -> tuple[tuple[driver.Member, ...], int | None, set[int]]:
+        members, quotas, leaders = [], set(), set()
+        for member in self._members:
+            try:
+                status = member.call("Status", self._timeout_s)
+            except grpc.RpcError as error:
+                found = self._unavailable(member, error).result["reason"]
+                members.append(driver.Member(member.endpoint, "", "", False, 0, found))
+                continue
+            own = status.header.member_id
+            leaders |= {status.leader} - {0}
+            quotas |= {status.dbSizeQuota} - {0}
+            members.append(driver.Member(member.endpoint, names.get(own, ""), status.version, status.leader == own, status.dbSize))
+        return tuple(members), min(quotas) if quotas else None, leaders
+
+    def _alarms(self, names: Mapping[int, str]) -> list[str]:
+        remedies = {
+            "NOSPACE": "its quota is used up and it refuses writes; compact, defragment, raise the quota, then disarm the alarm",
+            "CORRUPT": "its data differs from the other members'; replace that member",
+        }
+        found = []
+        for alarm in self._call("Alarm").alarms:
+            kind = ALARMS.get(alarm.alarm, str(alarm.alarm))
+            found.append(f"alarm {kind} on member {names.get(alarm.memberID, alarm.memberID)}: {remedies.get(kind, 'see its log')}")
+        return found
+
+    # Shares of tenants
+
+    def observe(self, isolations: Sequence[Isolation], *, detailed: bool = False, keys: bool = False) -> dict[str, IsolationState]:
+        users = set(self._call("UserList").users)
+        roles = set(self._call("RoleList").roles)
+        return {
+            item.schema: self._state(item, item.user in users, item.schema in roles, detailed=detailed, keys=keys) for item in isolations
+        }
+
+    def _state(self, item: Isolation, user: bool, role: bool, *, detailed: bool, keys: bool) -> IsolationState:
+        found: dict[str, bool | None] = {USER: user, ROLE: role, PERMISSION: role and None, MEMBERSHIP: user and role and None}
+        if detailed and role:
+            found[PERMISSION] = self._permissions(item.schema) == [_wanted(item.schema)]
+        if detailed and user:
+            found[MEMBERSHIP] = role and self._roles(item.user) == [item.schema]
+        state = IsolationState(
+            missing=tuple(part for part in self.parts if found[part] is False),
+            present=tuple(part for part in self.parts if found[part]),
+            unchecked=tuple(part for part in self.parts if found[part] is None),
+        )
+        if keys and self.count_keys(item):
+            return IsolationState(state.missing, (*state.present, KEYS), state.unchecked)
+        return state
+
+    def create_part(self, isolation: Isolation, part: str) -> None:
+        if part == USER:
+            self._call("UserAdd", ignore=_EXISTS, name=isolation.user, options=message("UserAddOptions")(no_password=True))
+        elif part == ROLE:
+            self._call("RoleAdd", ignore=_EXISTS, name=isolation.schema)
+        elif part == PERMISSION:
+            self._set_permission(isolation.schema)
+        elif part == MEMBERSHIP:
+            self._set_membership(isolation)
+        else:
+            raise ValueError(part)
+
+    def delete_part(self, isolation: Isolation, part: str) -> None:
+        if part == USER:
+            self._call("UserDelete", ignore=_NOT_FOUND, name=isolation.user)
+        elif part == ROLE:
+            self._call("RoleDelete", ignore=_NOT_FOUND, role=isolation.schema)
+        elif part == KEYS:
+            self._delete_keys(isolation.schema)
+        else:
+            raise ValueError(part)
+
+    def count_keys(self, isolation: Isolation) -> int:
+        key, end = key_range(isolation.schema)
+        return int(self._call("Range", key=key, range_end=end, count_only=True).count)
+
+    def _set_permission(self, schema: str) -> None:
+        wanted = _wanted(schema)
+        for _kind, key, end in self._permissions(schema):
+            if (key, end) != wanted[1:]:
+                self._call("RoleRevokePermission", ignore=_NOT_GRANTED, role=schema, key=key, range_end=end)
+        kind, key, end = wanted
+        self._call("RoleGrantPermission", name=schema, perm=message("Permission")(permType=kind, key=key, range_end=end))
+
+    def _set_membership(self, isolation: Isolation) -> None:
+        for role in self._roles(isolation.user):
+            if role != isolation.schema:
+                self._call("UserRevokeRole", ignore=_NOT_GRANTED, name=isolation.user, role=role)
+        self._call("UserGrantRole", user=isolation.user, role=isolation.schema)
+
+    def _delete_keys(self, schema: str) -> None:
+        """Delete in chunks, each one raft entry, so that other tenants' requests get their turn between them."""
+        key, end = key_range(schema)
+        while True:
+            page = self._call("Range", key=key, range_end=end, limit=DELETE_CHUNK, keys_only=True)
+            if not page.kvs:
+                return
+            self._call("DeleteRange", key=key, range_end=page.kvs[-1].key + b"\0")
+
+    def _permissions(self, role: str) -> list[tuple[int, bytes, bytes]]:
+        return [(item.permType, item.key, item.range_end) for item in self._call("RoleGet", role=role).perm]
+
+    def _roles(self, user: str) -> list[str]:
+        return list(self._call("UserGet", name=user).roles)
+
+    # Turning authentication on
+
+    def missing_authentication(self) -> tuple[str, ...]:
+        """Return what a new store lacks until it authenticates its users, in the order to make it; empty when it does."""
+        if self._call("AuthStatus").enabled:
+            return ()
+        users, roles = self._call("UserList").users, self._call("RoleList").roles
+        granted = ROOT in users and ROOT in roles and ROOT in self._roles(ROOT)
+        have = {ROOT_USER: ROOT in users, ROOT_ROLE: ROOT in roles, ROOT_MEMBERSHIP: granted, AUTHENTICATION: False}
+        return tuple(part for part, there in have.items() if not there)
+
+    def create_authentication_part(self, part: str) -> None:
+        """Make one of the parts missing_authentication() names."""
+        if part == ROOT_USER:
+            self._call("UserAdd", ignore=_EXISTS, name=ROOT, options=message("UserAddOptions")(no_password=True))
+        elif part == ROOT_ROLE:
+            self._call("RoleAdd", ignore=_EXISTS, name=ROOT)
+        elif part == ROOT_MEMBERSHIP:
+            self._call("UserGrantRole", user=ROOT, role=ROOT)
+        elif part == AUTHENTICATION:
+            self._call("AuthEnable")
+        else:
+            raise ValueError(part)
+
+    # Calls
+
+    def _call(self, method: str, *, ignore: Sequence[str] = (), **fields: Any) -> Any:
+        """Call a member, others in turn when it does not answer. ignore: etcd's messages that mean: already so."""
+        deadline, pause_s = time.monotonic() + self._patience_s, 0.02
+        while True:
+            answer = self._try_members(method, fields)
+            if not isinstance(answer, _Refusal):
+                return answer
+            if answer.error.details() in ignore:
+                return None
+            if not _repeatable(answer.error) or time.monotonic() >= deadline:
+                raise self._translate(answer.member, answer.error) from answer.error
+            self._sleep(pause_s)
+            pause_s = min(pause_s * 2, 0.5)
+
+    def _try_members(self, method: str, fields: Mapping[str, Any]) -> Any:
+        """Return the response, or the _Refusal of the last member that was asked."""
+        first, refusal = self._preferred, None
+        for offset in range(len(self._members)):
+            index = (first + offset) % len(self._members)
+            member = self._members[index]
+            try:
+                response = member.call(method, self._timeout_s, **fields)
+            except grpc.RpcError as error:
+                refusal = _Refusal(member, error)
+                if error.code() not in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
+                    break
+            else:
+                self._preferred = index
+                return response
+        return refusal
+
+    def _translate(self, member: Member, error: Any) -> errors.DatastoreError:
+        code, details, where = error.code(), error.details() or "", member.endpoint
+        if code == grpc.StatusCode.PERMISSION_DENIED or details in _UNAUTHENTICATED:
+            return errors.DatastorePermissionError(
+                self.name,
+                f"etcd at {where} refuses administration to the client certificate's user ({details.removeprefix('etcdserver: ')}); "
+                "use a client certificate whose CN is a user with the role root",
+                where=where,
+            )
+        if code == grpc.StatusCode.RESOURCE_EXHAUSTED and "space" in details:
+            return errors.DatastoreNoSpaceError(
+                self.name,
+                f"etcd at {where} is full (its quota is used up); compact, defragment, raise the quota, then disarm the alarm",
+                where=where,
+            )
+        if details == _AUTH_OFF:
+            return errors.DatastoreAuthenticationOffError(
+                self.name, f"etcd at {where} has authentication off, so tenants cannot be kept apart; enable it", where=where
+            )
+        if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
+            return self._unavailable(member, error)
+        return errors.DatastoreError(self.name, f"etcd at {where} answered {code.name}: {details}; see its log", where=where)
+
+    def _unavailable(self, member: Member, error: Any) -> errors.DatastoreError:
+        details = error.details() or ""
+        if details.startswith("etcdserver:"):
+            reason = details.removeprefix("etcdserver: ")
+            found: errors.DatastoreError = errors.DatastoreTimeoutError(
+                self.name,
+                f"etcd at {member.endpoint} cannot serve the request ({reason}); see whether a majority of its members runs "
+                "and whether their disks keep up",
+                where=member.endpoint,
+            )
+        else:
+            fault = diagnose.diagnose(member.address, member.server_name, self._identity.ca_certificate, self._timeout_s)
+            kind, reason, remedy = fault or diagnose.after_handshake(error.code().name, details)
+            found = kind(self.name, f"etcd at {member.endpoint} {reason}; {remedy}", where=member.endpoint)
+        found.result["reason"] = reason
+        return found
+
+
+def _wanted(schema: str) -> tuple[int, bytes, bytes]:
+    return (READWRITE, *key_range(schema))
+
+
+def _repeatable(error: Any) -> bool:
+    """Whether etcd asks to repeat: users or roles changed meanwhile, or an election is under way."""
+    details = error.details() or ""
+    return details == _OLD_REVISION or (error.code() == grpc.StatusCode.UNAVAILABLE and details.startswith("etcdserver:"))
+
+
+def _version_key(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split("-", maxsplit=1)[0].split(".") if part.isdigit())
