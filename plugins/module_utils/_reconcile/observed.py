@@ -1,0 +1,122 @@
+# Copyright: hosted.kubernetes contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is known of one tenant at one moment, and what its operator wants. Data only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api import names
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json, ObjectRef
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.tenant_control_plane import TenantControlPlane
+from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.driver import IsolationState
+from ansible_collections.hosted.kubernetes.plugins.module_utils._pki.keys import KeyPair
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.secrets import SecretState
+
+
+@dataclass(frozen=True)
+class Desired:
+    """What one call wants of one tenant.
+
+    manage_resource: whether the call brings the definition (and so owns the resource's spec), or takes it as stored.
+    rollout_now: apply template differences that come from a newer engine, instead of deferring them.
+    """
+
+    tenant: TenantControlPlane
+    manage_resource: bool = True
+    rollout_now: bool = False
+    renew_before: timedelta = timedelta(days=30)
+
+
+@dataclass(frozen=True)
+class DatastoreView:
+    """A tenant's datastore as observed. state is None when the store was not asked or did not answer (error says why)."""
+
+    name: str
+    driver: str
+    endpoints: tuple[str, ...]
+    ca_certificate: bytes
+    ca: KeyPair | None = field(repr=False)
+    state: IsolationState | None
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class Observed:
+    """One tenant as observed.
+
+    objects: the tenant's objects in the management cluster but for Secrets and the resource itself.
+    tenant: the collection's objects inside the tenant cluster; None when they were not read (asleep, or no answer).
+    pods: control-plane pods, terminating ones included.
+    """
+
+    resource: Json | None = None
+    namespace_exists: bool = True
+    objects: Mapping[ObjectRef, Json] = field(default_factory=dict)
+    secrets: Mapping[str, SecretState] = field(default_factory=dict)
+    datastore: DatastoreView | None = None
+    tenant: Mapping[ObjectRef, Json] | None = None
+    pods: tuple[Json, ...] = ()
+
+    @property
+    def status(self) -> Json:
+        status: Json = (self.resource or {}).get("status") or {}
+        return status
+
+    @property
+    def uid(self) -> str | None:
+        return self.resource["metadata"]["uid"] if self.resource else None
+
+    @property
+    def deleting(self) -> bool:
+        return bool(self.resource and self.resource["metadata"].get("deletionTimestamp"))
+
+    def find(self, kind: str, name: str) -> Json | None:
+        """Return the management object of that kind and name, None when there is none."""
+        return next((obj for ref, obj in self.objects.items() if ref.kind == kind and ref.name == name), None)
+
+    def lives(self, name: str) -> bool:
+        """Whether this tenant has been made before, so that its authorities must exist."""
+        recorded = bool((self.status.get("certificates") or {}).get("ca"))
+        return recorded or self.find("Deployment", name) is not None
+
+    def with_objects(self, changed: Mapping[ObjectRef, Json | None]) -> Observed:
+        """Return this observation with management objects replaced; None removes one."""
+        return replace(self, objects=_merged(self.objects, changed))
+
+    def with_tenant_objects(self, changed: Mapping[ObjectRef, Json | None]) -> Observed:
+        return replace(self, tenant=_merged(self.tenant or {}, changed))
+
+    def with_secrets(self, changed: Mapping[str, SecretState | None]) -> Observed:
+        merged = {**self.secrets, **changed}
+        return replace(self, secrets={name: state for name, state in merged.items() if state is not None})
+
+
+def _merged(before: Mapping[ObjectRef, Json], changed: Mapping[ObjectRef, Json | None]) -> dict[ObjectRef, Json]:
+    return {ref: obj for ref, obj in {**before, **changed}.items() if obj is not None}
+
+
+def isolation_names(tenant: TenantControlPlane, resource: Json | None) -> tuple[str, str]:
+    """Return (schema, user) of a tenant in its datastore.
+
+    What status recorded wins (the tenant's data lives there), then the spec, then <namespace>_<name>: an underscore cannot
+    stand in either part, so the name is collision-free, and it is the same when the resource is made anew from Git.
+    """
+    setup = (((resource or {}).get("status") or {}).get("storage") or {}).get("setup") or {}
+    default = f"{tenant.namespace}_{tenant.name}"
+    schema = setup.get("schema") or tenant.data_store_schema or default
+    return schema, setup.get("user") or tenant.data_store_username or schema
+
+
+def secret_record(observed: Observed, name: str) -> Json | None:
+    """What status recorded about a Secret when it was last read or written."""
+    record: Json | None = ((observed.status.get("hosted") or {}).get("secrets") or {}).get(name)
+    return record
+
+
+def is_paused(resource: Json | None) -> bool:
+    """Whether the user asked to leave this tenant alone."""
+    return names.ANNOTATION_PAUSED in ((resource or {}).get("metadata", {}).get("annotations") or {})

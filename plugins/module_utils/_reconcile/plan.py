@@ -1,0 +1,158 @@
+# Copyright: hosted.kubernetes contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A plan: the ordered changes that take what is observed to what is desired. Data only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, Final
+
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json, ObjectRef
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.fields import FieldChange
+
+REDACTED: Final = "(secret)"
+_SECRET_PATHS: Final = ("data.", "stringData.")
+
+
+class Action(str, Enum):
+    """What happens to one object."""
+
+    CREATE = "create"
+    PATCH = "patch"
+    REPLACE = "replace"
+    DELETE = "delete"
+    ISSUE = "issue"
+    GRANT = "grant"
+    PURGE = "purge"
+    ROLLOUT = "rollout"
+
+
+class Cluster(str, Enum):
+    """Where an object lives."""
+
+    MANAGEMENT = "management"
+    DATASTORE = "datastore"
+    TENANT = "tenant"
+
+
+class Barrier(str, Enum):
+    """What a blocked change waits for."""
+
+    NONE = ""
+    KEYS = "keys"
+    ADDRESS = "address"
+    TENANT = "tenant"
+    GONE = "gone"
+
+
+@dataclass(frozen=True)
+class Change:
+    """One change of one object.
+
+    stage: changes of a lower stage are done first; within a stage they are independent of each other.
+    body: what is sent, complete; never shown. It may hold UNKNOWN while the change is blocked.
+    barrier: what must be known or up before the change can be made.
+    """
+
+    tenant: str
+    cluster: Cluster
+    object: ObjectRef
+    action: Action
+    reason: str
+    stage: int
+    fields: tuple[FieldChange, ...] = ()
+    body: Json | None = field(default=None, repr=False, compare=False)
+    barrier: Barrier = Barrier.NONE
+
+    def identity(self) -> tuple[str, str, str, tuple[str, ...]]:
+        """What "predicted = applied" compares: object, action and field paths."""
+        return (f"{self.cluster.value} {self.object}", self.action.value, self.tenant, tuple(f.path for f in self.fields))
+
+    def to_result(self) -> Json:
+        """The change as shown to people and returned by modules; secret values are redacted."""
+        result: Json = {
+            "tenant": self.tenant,
+            "cluster": self.cluster.value,
+            "object": str(self.object),
+            "action": self.action.value,
+            "reason": self.reason,
+        }
+        if self.fields:
+            result["fields"] = [
+                {"path": item.path, "before": self._shown(item, item.before), "after": self._shown(item, item.after)}
+                for item in self.fields
+            ]
+        return result
+
+    def _shown(self, item: FieldChange, value: Any) -> Any:
+        secret = self.object.kind == "Secret" and item.path.startswith(_SECRET_PATHS)
+        return REDACTED if secret and value is not None else value
+
+
+@dataclass(frozen=True)
+class Deferred:
+    """A template difference that comes from a newer engine, not from the user: applied with the user's next change."""
+
+    tenant: str
+    object: ObjectRef
+    fields: tuple[FieldChange, ...]
+
+    def to_result(self) -> Json:
+        return {"tenant": self.tenant, "object": str(self.object), "fields": [item.path for item in self.fields]}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Changes of one tenant in order of execution. Empty means: converged.
+
+    unread: Secrets whose content must be read before this plan can be trusted; plan again with them.
+    """
+
+    changes: tuple[Change, ...] = ()
+    deferred: tuple[Deferred, ...] = ()
+    unread: frozenset[str] = frozenset()
+
+    def __bool__(self) -> bool:
+        return bool(self.changes)
+
+    def __iter__(self) -> Iterator[Change]:
+        return iter(self.changes)
+
+    def runnable(self) -> tuple[Change, ...]:
+        """The changes of the lowest stage that can be made now; empty when that stage is blocked, see barrier()."""
+        return tuple(change for change in self._lowest() if change.barrier is Barrier.NONE)
+
+    def barrier(self) -> Barrier:
+        """What the lowest stage waits for."""
+        return next((change.barrier for change in self._lowest()), Barrier.NONE)
+
+    def _lowest(self) -> tuple[Change, ...]:
+        first = min((change.stage for change in self.changes), default=0)
+        return tuple(change for change in self.changes if change.stage == first)
+
+
+def plan_diff(changes: Iterable[Change]) -> list[Mapping[str, str]]:
+    """Render changes for Ansible's --diff: one entry per object with before and after text, secrets redacted."""
+    return [_diff_entry(change) for change in changes]
+
+
+def _diff_entry(change: Change) -> Mapping[str, str]:
+    shown = change.to_result().get("fields", [])
+    title = f"{change.cluster.value}: {change.object} ({change.action.value}: {change.reason})"
+    before = "".join(f"{item['path']}: {item['before']!r}\n" for item in shown if item["before"] is not None)
+    after = "".join(f"{item['path']}: {item['after']!r}\n" for item in shown if item["after"] is not None)
+    if not shown:
+        before, after = _whole_object(change)
+    return {"before_header": title, "after_header": title, "before": before, "after": after}
+
+
+def _whole_object(change: Change) -> tuple[str, str]:
+    line = f"{change.object}\n"
+    if change.action in (Action.DELETE, Action.PURGE):
+        return line, ""
+    if change.action in (Action.CREATE, Action.GRANT):
+        return "", line
+    return line, f"{change.object} ({change.reason})\n"

@@ -1,0 +1,257 @@
+# Copyright: hosted.kubernetes contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""plan(desired, observed, now): the ordered changes that make one tenant what its definition says. Pure.
+
+What cannot be known before something else is done (an address, a key's checksum) stands in the plan as UNKNOWN; the
+executor plans again once it is known. A plan never holds a private key: keys are made when the change is applied.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Final
+
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api import names
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import HostedKubernetesError
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import (
+    KAMAJI_API_VERSION,
+    Json,
+    ObjectRef,
+)
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.tenant_control_plane import KIND
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.unknown import has_unknown
+from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests import management, tenant as tenant_objects
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile import templates
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.facts import Facts, derive
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.fields import FieldChange, diff, owned_fields
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.observed import Desired, Observed
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.plan import (
+    Action,
+    Barrier,
+    Change,
+    Cluster,
+    Deferred,
+    Plan,
+)
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.secret_plan import plan_secrets
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.stages import Stage
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.version import refuse_newer
+
+_PRUNED_KINDS: Final = frozenset({"ConfigMap", "Service", "Deployment", "NetworkPolicy", "PodDisruptionBudget"})
+
+
+def plan(desired: Desired, observed: Observed, now: datetime) -> Plan:
+    """Return the changes that make one tenant what `desired` says, in order of execution; empty when it is so already.
+
+    now: UTC; decides which certificates are due.
+    Raises HostedKubernetesError when the desired state cannot be reached from the observed one; nothing has been changed.
+    """
+    _refuse(desired, observed)
+    facts = derive(desired, observed)
+    secrets = plan_secrets(desired, observed, facts, now)
+    facts = replace(facts, checksums=secrets.checksums)
+    planner = _Planner(desired, observed, facts)
+    deployment, deferred = planner.deployment()
+    changes = [
+        *planner.namespace(),
+        *planner.resource(),
+        *planner.datastore(),
+        *secrets.changes,
+        *planner.management_objects(),
+        *deployment,
+        *planner.inside_tenant(secrets.ca_certificate),
+        *planner.prune(),
+    ]
+    return Plan(tuple(sorted(changes, key=_order)), deferred, secrets.unread)
+
+
+def _refuse(desired: Desired, observed: Observed) -> None:
+    key = desired.tenant.key
+    if observed.deleting:
+        raise HostedKubernetesError(
+            f"TenantControlPlane {key}: is being deleted; finish that with state absent, then create it again"
+        )
+    if not desired.manage_resource and observed.resource is None:
+        raise HostedKubernetesError(f"TenantControlPlane {key}: does not exist; give its definition to create it")
+    if observed.datastore is None:
+        raise HostedKubernetesError(
+            f'TenantControlPlane {key}: spec.dataStore "{desired.tenant.data_store or "default"}" does not exist; '
+            "create that DataStore first (role hosted.kubernetes.datastore), or name another"
+        )
+    if observed.datastore.error:
+        raise HostedKubernetesError(f"TenantControlPlane {key}: {observed.datastore.error}")
+    refuse_newer(key, (observed.status.get("hosted") or {}).get("engineVersion"))
+
+
+def _order(change: Change) -> tuple[int, str, ObjectRef]:
+    return (change.stage, change.cluster.value, change.object)
+
+
+@dataclass(frozen=True)
+class _Planner:
+    desired: Desired
+    observed: Observed
+    facts: Facts
+
+    def namespace(self) -> Iterator[Change]:
+        name = self.desired.tenant.namespace
+        if not self.observed.namespace_exists:
+            body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+            yield from self._apply(body, None, Stage.NAMESPACE)
+
+    def resource(self) -> Iterator[Change]:
+        if self.desired.manage_resource:
+            body = self.desired.tenant.manifest()
+            body["metadata"]["finalizers"] = [names.FINALIZER]
+            yield from self._apply(body, self.observed.resource, Stage.RESOURCE)
+        elif self.observed.resource and names.FINALIZER not in self.observed.resource["metadata"].get("finalizers", []):
+            body = {
+                "apiVersion": KAMAJI_API_VERSION,
+                "kind": KIND,
+                "metadata": {
+                    "name": self.desired.tenant.name,
+                    "namespace": self.desired.tenant.namespace,
+                    "finalizers": [names.FINALIZER],
+                },
+            }
+            yield from self._apply(body, self.observed.resource, Stage.RESOURCE)
+
+    def datastore(self) -> Iterator[Change]:
+        """One change per missing part of the tenant's share; parts rest on each other, so each has a stage of its own."""
+        view = self.observed.datastore
+        if view is None or view.state is None:
+            return
+        for offset, part in enumerate(view.state.missing):
+            yield Change(
+                tenant=self.desired.tenant.key,
+                cluster=Cluster.DATASTORE,
+                object=ObjectRef(f"datastore/{view.name}", part, "", self.facts.schema),
+                action=Action.GRANT,
+                reason=f"{part} is missing",
+                stage=Stage.FOUNDATION + offset,
+            )
+
+    def management_objects(self) -> Iterator[Change]:
+        for body in self._management():
+            if body["kind"] != "Deployment":
+                stage = Stage.ADDRESSED if body["kind"] == "ConfigMap" else Stage.FOUNDATION
+                yield from self._apply(body, self.observed.objects.get(ObjectRef.of(body)), stage)
+
+    def deployment(self) -> tuple[list[Change], tuple[Deferred, ...]]:
+        body = next(body for body in self._management() if body["kind"] == "Deployment")
+        reference = ObjectRef.of(body)
+        live = self.observed.objects.get(reference)
+        body, deferred_fields = templates.settle(
+            body, live, self.desired.tenant, self.facts, rollout_now=self.desired.rollout_now
+        )
+        deferred = (Deferred(self.desired.tenant.key, reference, deferred_fields),) if deferred_fields else ()
+        return list(self._apply(body, live, Stage.DEPLOYMENT)), deferred
+
+    def inside_tenant(self, ca_certificate: str) -> Iterator[Change]:
+        """What belongs into the tenant cluster. Nothing is looked at or planned in a tenant that sleeps."""
+        if self.desired.tenant.asleep:
+            return
+        observed = self.observed.tenant
+        if observed is None and self.observed.status.get("hosted", {}).get("installed"):
+            return  # it has been filled before: what it lacks is only known once it answers
+        barrier = Barrier.TENANT if observed is None else Barrier.NONE
+        live = observed or {}
+        bodies = tenant_objects.objects(self.desired.tenant, self._tenant_inputs(ca_certificate))
+        for body in bodies:
+            reference = ObjectRef.of(body)
+            yield from self._apply(body, live.get(reference), Stage.TENANT, Cluster.TENANT, barrier)
+        wanted = {ObjectRef.of(body) for body in bodies}
+        yield from self._prune(live, wanted, Cluster.TENANT)
+
+    def prune(self) -> Iterator[Change]:
+        wanted = {ObjectRef.of(body) for body in self._management()}
+        live = {ref: obj for ref, obj in self.observed.objects.items() if ref.kind in _PRUNED_KINDS}
+        yield from self._prune(live, wanted, Cluster.MANAGEMENT)
+
+    def _prune(self, live: Mapping[ObjectRef, Json], wanted: set[ObjectRef], cluster: Cluster) -> Iterator[Change]:
+        for reference, obj in live.items():
+            if reference not in wanted and owned_fields(obj, names.FIELD_MANAGER):
+                yield Change(
+                    tenant=self.desired.tenant.key,
+                    cluster=cluster,
+                    object=reference,
+                    action=Action.DELETE,
+                    reason="no longer part of the definition",
+                    stage=Stage.PRUNE,
+                )
+
+    def _management(self) -> list[Json]:
+        return management.objects(self.desired.tenant, management_inputs(self.desired, self.observed, self.facts))
+
+    def _tenant_inputs(self, ca_certificate: str) -> tenant_objects.TenantInputs:
+        return tenant_objects.TenantInputs(
+            endpoint_host=self.facts.advertise_address,
+            endpoint_port=self.desired.tenant.network.port,
+            ca_certificate_b64=ca_certificate,
+            advertise_address=self.facts.advertise_address,
+        )
+
+    def _apply(
+        self,
+        body: Json,
+        live: Json | None,
+        stage: int,
+        cluster: Cluster = Cluster.MANAGEMENT,
+        barrier: Barrier = Barrier.NONE,
+    ) -> Iterator[Change]:
+        fields = tuple(diff(body, live, names.FIELD_MANAGER))
+        if live is not None and not fields:
+            return
+        if barrier is Barrier.NONE and has_unknown(body):
+            barrier = Barrier.ADDRESS if has_unknown(self.facts.address) else Barrier.KEYS
+        action = Action.CREATE if live is None else _patch_action(body, fields)
+        yield Change(
+            tenant=self.desired.tenant.key,
+            cluster=cluster,
+            object=ObjectRef.of(body),
+            action=action,
+            reason="does not exist" if live is None else _reason(fields),
+            stage=stage,
+            fields=fields,
+            body=body,
+            barrier=barrier,
+        )
+
+
+def management_inputs(desired: Desired, observed: Observed, facts: Facts) -> management.ManagementInputs:
+    """What the builders of management objects need beside the spec."""
+    view = observed.datastore
+    live = observed.find("Deployment", desired.tenant.name)
+    replicas = (live or {}).get("spec", {}).get("replicas")
+    by_component = {component: facts.checksums.get(suffix, "") for suffix, component in templates.COMPONENTS.items()}
+    return management.ManagementInputs(
+        uid=facts.uid,
+        address=facts.address,
+        advertise_address=facts.advertise_address,
+        endpoint=facts.advertise_address,
+        checksums=by_component,
+        datastore=management.DatastoreInputs(
+            name=view.name if view else "",
+            driver=view.driver if view else "",
+            endpoints=view.endpoints if view else (),
+            schema=facts.schema,
+            user=facts.user,
+            config_checksum=facts.checksums.get(names.DATASTORE_CONFIG, ""),
+            certificate_checksum=facts.checksums.get(names.DATASTORE_CERTIFICATE, ""),
+        ),
+        replicas=replicas,
+    )
+
+
+def _patch_action(body: Json, fields: Iterable[FieldChange]) -> Action:
+    rolls = body["kind"] == "Deployment" and any(item.path.startswith("spec.template.") for item in fields)
+    return Action.ROLLOUT if rolls else Action.PATCH
+
+
+def _reason(fields: tuple[FieldChange, ...]) -> str:
+    more = f" and {len(fields) - 1} more" if len(fields) > 1 else ""
+    verb = "no longer desired" if fields[0].after is None else "differs"
+    return f"{fields[0].path} {verb}{more}"

@@ -1,0 +1,467 @@
+# Copyright: hosted.kubernetes contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The Secrets of a tenant: what each must hold, whether it still does, and how it is made. Pure.
+
+Authorities and the service-account key are made once and never overwritten. Everything else is a function of them and
+of public inputs (names, addresses), so it can be made again at any time.
+Names and keys: those of the reference system; subjects: https://kubernetes.io/docs/setup/best-practices/certificates/.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from secrets import token_urlsafe
+from typing import Final
+
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api import names
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.tenant_control_plane import (
+    TenantControlPlane,
+    api_service_ip,
+)
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.unknown import UNKNOWN
+from ansible_collections.hosted.kubernetes.plugins.module_utils._pki.certificates import (
+    LeafRequest,
+    check_ca,
+    check_leaf,
+    new_ca,
+    new_leaf,
+    not_after,
+)
+from ansible_collections.hosted.kubernetes.plugins.module_utils._pki.keys import (
+    KeyAlgorithm,
+    KeyPair,
+    PkiError,
+    ServiceAccountKeys,
+    check_service_account_keys,
+    new_service_account_keys,
+)
+from ansible_collections.hosted.kubernetes.plugins.module_utils._pki.kubeconfig import (
+    check_kubeconfig,
+    kubeconfig,
+    read_kubeconfig_client,
+)
+
+Data = Mapping[str, bytes]
+CLUSTER_ADMINS: Final = "kubeadm:cluster-admins"
+
+
+@dataclass(frozen=True)
+class Authorities:
+    """Key pairs that sign. One is None while it does not exist yet or its data was not needed."""
+
+    cluster: KeyPair | None = None
+    front_proxy: KeyPair | None = None
+    datastore: KeyPair | None = field(default=None, repr=False)
+    konnectivity: KeyPair | None = None
+
+
+Check = Callable[[Data, Authorities, datetime], "str | None"]
+Make = Callable[[Authorities, datetime], dict[str, bytes]]
+
+
+@dataclass(frozen=True)
+class SecretSpec:
+    """One Secret of a tenant.
+
+    permanent: made once, never replaced; its loss is an error once the tenant lives.
+    signer: name of the Secret (suffix) whose key signs the content, "" when none of this tenant's does.
+    inputs: everything the content follows from, but for randomness; UNKNOWN inside while not known yet.
+    """
+
+    suffix: str
+    component: str
+    inputs: Json
+    check: Check
+    make: Make
+    permanent: bool = False
+    signer: str = ""
+    lifecycle: str = ""
+    secret_type: str = "Opaque"
+    stage: int = 0
+
+    @property
+    def digest(self) -> str:
+        return digest(self.inputs)
+
+
+@dataclass(frozen=True)
+class SecretState:
+    """A Secret as observed. data is None while it was not read; record is what status says of it."""
+
+    metadata: Json
+    data: Data | None = field(default=None, repr=False)
+    record: Json | None = None
+
+    @property
+    def recorded(self) -> bool:
+        """Whether status speaks of exactly this object in exactly this version."""
+        record = self.record or {}
+        return bool(record) and all(record.get(key) == self.metadata.get(key) for key in ("uid", "resourceVersion"))
+
+
+def digest(value: object) -> str:
+    """A short fingerprint of a JSON value."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def checksum(data: Data) -> str:
+    """md5 over the values in order of their keys, as the reference labels its pods; a fingerprint, not a protection."""
+    return hashlib.md5(b"".join(data[key] for key in sorted(data)), usedforsecurity=False).hexdigest()
+
+
+def expiry(data: Data) -> datetime | None:
+    """The earliest end of validity among the certificates of a Secret (also those inside kubeconfigs); None without any."""
+    certificates = [value for key, value in data.items() if key.endswith(".crt")]
+    certificates += [
+        read_kubeconfig_client(value)[2].certificate for key, value in data.items() if key.endswith((".conf", ".svc"))
+    ]
+    return min((not_after(certificate) for certificate in certificates), default=None)
+
+
+@dataclass(frozen=True)
+class SecretInputs:
+    """What the Secrets follow from beside the spec. Texts may be UNKNOWN."""
+
+    address: str
+    advertise_address: str
+    checksums: Mapping[str, str]
+    datastore_endpoints: str
+    schema: str
+    user: str
+    datastore_ca: bytes | None
+    datastore_ca_checksum: str
+    datastore_driver: str
+
+
+def authority_specs(tenant: TenantControlPlane) -> list[SecretSpec]:
+    """The Secrets that are made once: both authorities and the service-account key pair."""
+    algorithm = KeyAlgorithm(tenant.key_algorithm)
+    return [
+        SecretSpec(names.CA, "ca", {}, _check_authority("ca"), _make_authority("ca", "kubernetes", algorithm), permanent=True),
+        SecretSpec(
+            names.FRONT_PROXY_CA,
+            "front-proxy-ca-certificate",
+            {},
+            _check_authority("front-proxy-ca"),
+            _make_authority("front-proxy-ca", "front-proxy-ca", algorithm),
+            permanent=True,
+        ),
+        SecretSpec(names.SERVICE_ACCOUNT, "service-account", {}, _check_sa, _make_sa(algorithm), permanent=True),
+    ]
+
+
+def leaf_specs(tenant: TenantControlPlane, inputs: SecretInputs, renew_before: timedelta) -> list[SecretSpec]:
+    """The Secrets that follow from the authorities: certificates, kubeconfigs, the datastore's coordinates."""
+    maker = _LeafMaker(KeyAlgorithm(tenant.key_algorithm), renew_before, inputs)
+    specs = [
+        maker.certificate(
+            names.API_SERVER, "api-server-certificate", "apiserver", _api_server(tenant, inputs), "cluster"
+        ),
+        maker.certificate(
+            names.API_SERVER_KUBELET_CLIENT,
+            "api-server-kubelet-client-certificate",
+            "apiserver-kubelet-client",
+            LeafRequest("kube-apiserver-kubelet-client", (CLUSTER_ADMINS,), client=True),
+            "cluster",
+        ),
+        maker.certificate(
+            names.FRONT_PROXY_CLIENT,
+            "front-proxy-client-certificate",
+            "front-proxy-client",
+            LeafRequest("front-proxy-client", client=True),
+            "front_proxy",
+        ),
+        *_kubeconfig_specs(tenant, inputs, maker),
+        _datastore_config(inputs),
+    ]
+    if inputs.datastore_driver == "etcd":
+        specs.append(maker.datastore_certificate(LeafRequest(inputs.user, client=True)))
+    if tenant.addons.konnectivity:
+        request = LeafRequest("system:konnectivity-server", client=True)
+        specs.append(maker.konnectivity_certificate(request))
+        specs.append(maker.konnectivity_kubeconfig(f"https://127.0.0.1:{tenant.network.port}", tenant.name))
+    return specs
+
+
+def _kubeconfig_specs(tenant: TenantControlPlane, inputs: SecretInputs, maker: _LeafMaker) -> list[SecretSpec]:
+    port = tenant.network.port
+    local, inside = f"https://127.0.0.1:{port}", f"https://{tenant.service_host}:{port}"
+    outside = f"https://{url_host(inputs.advertise_address)}:{port}"
+    admin = LeafRequest("kubernetes-admin", (CLUSTER_ADMINS,), client=True)
+    super_admin = LeafRequest("kubernetes-super-admin", ("system:masters",), client=True)
+    return [
+        maker.kubeconfigs(
+            names.ADMIN_KUBECONFIG,
+            "admin-kubeconfig",
+            tenant.name,
+            {
+                "admin.conf": (outside, admin),
+                "admin.svc": (inside, admin),
+                "super-admin.conf": (outside, super_admin),
+                "super-admin.svc": (inside, super_admin),
+            },
+        ),
+        maker.kubeconfigs(
+            names.CONTROLLER_MANAGER_KUBECONFIG,
+            "controller-manager-kubeconfig",
+            tenant.name,
+            {"controller-manager.conf": (local, LeafRequest("system:kube-controller-manager", client=True))},
+        ),
+        maker.kubeconfigs(
+            names.SCHEDULER_KUBECONFIG,
+            "scheduler-kubeconfig",
+            tenant.name,
+            {"scheduler.conf": (local, LeafRequest("system:kube-scheduler", client=True))},
+        ),
+    ]
+
+
+def url_host(host: str) -> str:
+    """An address as it stands in a URL: IPv6 in brackets."""
+    return f"[{host}]" if ":" in host and UNKNOWN not in host else host
+
+
+def _api_server(tenant: TenantControlPlane, inputs: SecretInputs) -> LeafRequest:
+    """Serving certificate: the names kubeadm gives it, the Service's names, the addresses and the user's own."""
+    domain = tenant.network.cluster_domain
+    dns = [
+        "localhost",
+        "kubernetes",
+        "kubernetes.default",
+        "kubernetes.default.svc",
+        f"kubernetes.default.svc.{domain}",
+        tenant.name,
+        f"{tenant.name}.{tenant.namespace}",
+        f"{tenant.name}.{tenant.namespace}.svc",
+        f"{tenant.name}.{tenant.namespace}.svc.cluster.local",
+    ]
+    addresses = ["127.0.0.1", *(api_service_ip(cidr) for cidr in tenant.network.service_cidrs)]
+    for name in (inputs.address, inputs.advertise_address, *tenant.network.cert_sans):
+        (addresses if _is_address(name) else dns).append(name)
+    return LeafRequest("kube-apiserver", (), _unique(dns), _unique(addresses), server=True)
+
+
+def _is_address(text: str) -> bool:
+    return ":" in text or text.replace(".", "").isdigit()
+
+
+def _unique(items: list[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(items))
+
+
+def _check_authority(stem: str) -> Check:
+    def check(data: Data, authorities: Authorities, now: datetime) -> str | None:
+        missing = [key for key in (f"{stem}.crt", f"{stem}.key") if not data.get(key)]
+        if missing:
+            return f"key {missing[0]} is missing"
+        try:
+            check_ca(KeyPair(data[f"{stem}.crt"], data[f"{stem}.key"]), now=now)
+        except PkiError as error:
+            return error.msg
+        return None
+
+    return check
+
+
+def _make_authority(stem: str, common_name: str, algorithm: KeyAlgorithm) -> Make:
+    def make(authorities: Authorities, now: datetime) -> dict[str, bytes]:
+        pair = new_ca(common_name, algorithm=algorithm, now=now)
+        data = {f"{stem}.crt": pair.certificate, f"{stem}.key": pair.key}
+        # Cluster API's provider reads the pair under these names (kamaji.md §9).
+        return {**data, "tls.crt": pair.certificate, "tls.key": pair.key} if stem == "ca" else data
+
+    return make
+
+
+def _check_sa(data: Data, authorities: Authorities, now: datetime) -> str | None:
+    try:
+        check_service_account_keys(ServiceAccountKeys(data.get("sa.pub", b""), data.get("sa.key", b"")))
+    except PkiError as error:
+        return error.msg
+    return None
+
+
+def _make_sa(algorithm: KeyAlgorithm) -> Make:
+    def make(authorities: Authorities, now: datetime) -> dict[str, bytes]:
+        keys = new_service_account_keys(algorithm=algorithm)
+        return {"sa.pub": keys.public, "sa.key": keys.key}
+
+    return make
+
+
+def _datastore_config(inputs: SecretInputs) -> SecretSpec:
+    wanted = {
+        "DB_CONNECTION_STRING": inputs.datastore_endpoints,
+        "DB_SCHEMA": inputs.schema,
+        "DB_USER": inputs.user,
+    }
+
+    def check(data: Data, authorities: Authorities, now: datetime) -> str | None:
+        wrong = [key for key, value in wanted.items() if data.get(key, b"").decode() != value]
+        if wrong:
+            return f"{wrong[0]} differs"
+        return None if data.get("DB_PASSWORD") else "DB_PASSWORD is missing"
+
+    def make(authorities: Authorities, now: datetime) -> dict[str, bytes]:
+        return {**{key: value.encode() for key, value in wanted.items()}, "DB_PASSWORD": token_urlsafe(24).encode()}
+
+    return SecretSpec(names.DATASTORE_CONFIG, "datastore-config", dict(wanted), check, make)
+
+
+@dataclass(frozen=True)
+class _LeafMaker:
+    algorithm: KeyAlgorithm
+    renew_before: timedelta
+    inputs: SecretInputs
+
+    def certificate(self, suffix: str, component: str, stem: str, request: LeafRequest, signer: str) -> SecretSpec:
+        suffix_of_signer = names.CA if signer == "cluster" else names.FRONT_PROXY_CA
+
+        def pair(data: Data) -> KeyPair:
+            return KeyPair(data.get(f"{stem}.crt", b""), data.get(f"{stem}.key", b""))
+
+        def check(data: Data, authorities: Authorities, now: datetime) -> str | None:
+            return self._check(pair(data), request, getattr(authorities, signer), now)
+
+        def make(authorities: Authorities, now: datetime) -> dict[str, bytes]:
+            leaf = self._new(getattr(authorities, signer), request, now)
+            return {f"{stem}.crt": leaf.certificate, f"{stem}.key": leaf.key}
+
+        inputs = {**_request_inputs(request), "signer": self.inputs.checksums.get(suffix_of_signer, UNKNOWN)}
+        return SecretSpec(suffix, component, inputs, check, make, signer=suffix_of_signer, lifecycle="x509")
+
+    def datastore_certificate(self, request: LeafRequest) -> SecretSpec:
+        def check(data: Data, authorities: Authorities, now: datetime) -> str | None:
+            if data.get("ca.crt") != self.inputs.datastore_ca:
+                return "the datastore's CA changed"
+            return self._check(
+                KeyPair(data.get("server.crt", b""), data.get("server.key", b"")), request, authorities.datastore, now
+            )
+
+        def make(authorities: Authorities, now: datetime) -> dict[str, bytes]:
+            leaf = self._new(authorities.datastore, request, now)
+            return {"ca.crt": self.inputs.datastore_ca or b"", "server.crt": leaf.certificate, "server.key": leaf.key}
+
+        inputs = {**_request_inputs(request), "signer": self.inputs.datastore_ca_checksum}
+        return SecretSpec(
+            names.DATASTORE_CERTIFICATE, "datastore-certificate", inputs, check, make, lifecycle="x509"
+        )
+
+    def konnectivity_certificate(self, request: LeafRequest) -> SecretSpec:
+        def check(data: Data, authorities: Authorities, now: datetime) -> str | None:
+            return self._check(KeyPair(data.get("tls.crt", b""), data.get("tls.key", b"")), request, authorities.cluster, now)
+
+        def make(authorities: Authorities, now: datetime) -> dict[str, bytes]:
+            leaf = self._new(authorities.cluster, request, now)
+            return {"tls.crt": leaf.certificate, "tls.key": leaf.key}
+
+        inputs = {**_request_inputs(request), "signer": self.inputs.checksums.get(names.CA, UNKNOWN)}
+        return SecretSpec(
+            names.KONNECTIVITY_CERTIFICATE,
+            "konnectivity-certificate",
+            inputs,
+            check,
+            make,
+            signer=names.CA,
+            lifecycle="x509",
+            secret_type="kubernetes.io/tls",
+        )
+
+    def konnectivity_kubeconfig(self, server: str, cluster: str) -> SecretSpec:
+        key = "konnectivity-server.conf"
+
+        def make(authorities: Authorities, now: datetime) -> dict[str, bytes]:
+            if authorities.cluster is None or authorities.konnectivity is None:
+                raise ValueError("konnectivity kubeconfig wanted before its certificate exists")
+            return {
+                key: kubeconfig(
+                    server=server,
+                    ca_certificate=authorities.cluster.certificate,
+                    client=authorities.konnectivity,
+                    user="system:konnectivity-server",
+                    cluster=cluster,
+                )
+            }
+
+        def check(data: Data, authorities: Authorities, now: datetime) -> str | None:
+            same = authorities.konnectivity and data.get(key) == make(authorities, now)[key]
+            return None if same else "does not hold the current certificate"
+
+        inputs = {"server": server, "signer": self.inputs.checksums.get(names.KONNECTIVITY_CERTIFICATE, UNKNOWN)}
+        return SecretSpec(
+            names.KONNECTIVITY_KUBECONFIG,
+            "konnectivity-kubeconfig",
+            inputs,
+            check,
+            make,
+            signer=names.KONNECTIVITY_CERTIFICATE,
+            lifecycle="kubeconfig",
+            stage=1,
+        )
+
+    def kubeconfigs(
+        self, suffix: str, component: str, cluster: str, entries: Mapping[str, tuple[str, LeafRequest]]
+    ) -> SecretSpec:
+        def check(data: Data, authorities: Authorities, now: datetime) -> str | None:
+            for key, (server, request) in entries.items():
+                reason = check_kubeconfig(
+                    data.get(key, b""),
+                    request,
+                    server=server,
+                    ca_certificate=_required(authorities.cluster).certificate,
+                    now=now,
+                    renew_before=self.renew_before,
+                )
+                if reason:
+                    return f"{key}: {reason}"
+            return None
+
+        def make(authorities: Authorities, now: datetime) -> dict[str, bytes]:
+            ca = _required(authorities.cluster)
+            clients = {request: self._new(ca, request, now) for _server, request in entries.values()}
+            return {
+                key: kubeconfig(
+                    server=server,
+                    ca_certificate=ca.certificate,
+                    client=clients[request],
+                    user=request.common_name,
+                    cluster=cluster,
+                )
+                for key, (server, request) in entries.items()
+            }
+
+        inputs = {
+            "signer": self.inputs.checksums.get(names.CA, UNKNOWN),
+            **{key: {"server": server, **_request_inputs(request)} for key, (server, request) in entries.items()},
+        }
+        return SecretSpec(suffix, component, inputs, check, make, signer=names.CA, lifecycle="kubeconfig")
+
+    def _check(self, pair: KeyPair, request: LeafRequest, ca: KeyPair | None, now: datetime) -> str | None:
+        certificate = _required(ca).certificate
+        return check_leaf(pair, request, ca_certificate=certificate, now=now, renew_before=self.renew_before)
+
+    def _new(self, ca: KeyPair | None, request: LeafRequest, now: datetime) -> KeyPair:
+        return new_leaf(_required(ca), request, algorithm=self.algorithm, now=now)
+
+
+def _required(pair: KeyPair | None) -> KeyPair:
+    if pair is None:
+        raise ValueError("a signing key pair is needed before it was read")
+    return pair
+
+
+def _request_inputs(request: LeafRequest) -> Json:
+    return {
+        "commonName": request.common_name,
+        "organizations": list(request.organizations),
+        "dnsNames": sorted(request.dns_names),
+        "ipAddresses": sorted(request.ip_addresses),
+        "client": request.client,
+        "server": request.server,
+    }

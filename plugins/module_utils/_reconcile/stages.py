@@ -1,0 +1,32 @@
+# Copyright: hosted.kubernetes contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The order of a tenant's changes. Changes of one stage are independent; gaps leave room for parts that rest on each other."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class Stage(IntEnum):
+    """Stages of making a tenant."""
+
+    NAMESPACE = 0
+    RESOURCE = 10
+    FOUNDATION = 20  # authorities, Service, policies; datastore parts follow at FOUNDATION + n
+    LEAVES = 30
+    CHAINED_LEAVES = 31  # kubeconfigs built on a certificate Secret
+    ADDRESSED = 40  # what holds the published address
+    DEPLOYMENT = 50
+    TENANT = 60
+    PRUNE = 70
+
+
+class DeletionStage(IntEnum):
+    """Stages of deleting a tenant: first nobody writes any more, then the data goes, the record of it goes last."""
+
+    MARK = 0
+    WORKLOAD = 10
+    DATA = 20  # parts of the datastore share follow at DATA + n
+    OBJECTS = 50
+    RESOURCE = 60

@@ -1,0 +1,124 @@
+# Copyright: hosted.kubernetes contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""When the control-plane pods are rolled: with what the user changes, never because the collection is newer. Pure.
+
+The Deployment carries, as an annotation, the template it was last given and a fingerprint of what the user said then. Is the
+fingerprint still the same, a difference between that template and a fresh one comes from us: it is deferred.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api import names
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.tenant_control_plane import TenantControlPlane
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.unknown import has_unknown
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.facts import Facts
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.fields import FieldChange, diff
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.secrets import digest
+
+# Secrets whose change rolls the pods: suffix → component of the pod label that carries the checksum.
+COMPONENTS: Final[Mapping[str, str]] = {
+    names.API_SERVER: "api-server-certificate",
+    names.API_SERVER_KUBELET_CLIENT: "api-server-kubelet-client-certificate",
+    names.CA: "ca",
+    names.CONTROLLER_MANAGER_KUBECONFIG: "controller-manager-kubeconfig",
+    names.FRONT_PROXY_CA: "front-proxy-ca-certificate",
+    names.FRONT_PROXY_CLIENT: "front-proxy-client-certificate",
+    names.SERVICE_ACCOUNT: "service-account",
+    names.SCHEDULER_KUBECONFIG: "scheduler-kubeconfig",
+}
+_ROLLING: Final = (*COMPONENTS, names.DATASTORE_CONFIG, names.DATASTORE_CERTIFICATE)
+# Parts of the spec that never reach a pod: changing them is no reason to roll.
+_OUTSIDE_PODS: Final = (
+    ("controlPlane", "deployment", "replicas"),
+    ("controlPlane", "deployment", "additionalMetadata"),
+    ("controlPlane", "deployment", "strategy"),
+    ("controlPlane", "service"),
+    ("controlPlane", "ingress"),
+    ("controlPlane", "gateway"),
+    ("addons", "coreDNS"),
+    ("addons", "kubeProxy"),
+    ("addons", "konnectivity", "agent"),
+    ("kubernetes", "kubelet", "configurationJSONPatches"),
+    ("kubernetes", "kubelet", "cgroupfs"),
+    ("networkProfile", "loadBalancerSourceRanges"),
+    ("networkProfile", "dnsServiceIPs"),
+    ("networkProfile", "certSANs"),
+    ("writePermissions",),
+)
+
+
+def settle(
+    body: Json, live: Json | None, tenant: TenantControlPlane, facts: Facts, *, rollout_now: bool
+) -> tuple[Json, tuple[FieldChange, ...]]:
+    """Return the Deployment to apply and the template differences that are put off.
+
+    body: the Deployment as this engine builds it, from the definition alone.
+    """
+    fresh = body["spec"]["template"]
+    inputs = _inputs(tenant, facts)
+    record = _record(live)
+    if record and not rollout_now and not has_unknown(inputs) and record["inputs"] == digest(inputs):
+        kept = record["template"]
+        put_off = tuple(diff(_wrap(fresh), _wrap(kept), names.FIELD_MANAGER)) + tuple(_gone(fresh, kept))
+        return _with_template(body, kept, record["inputs"]), put_off
+    return _with_template(body, fresh, digest(inputs)), ()
+
+
+def _with_template(body: Json, template: Json, inputs: str) -> Json:
+    record = json.dumps({"inputs": inputs, "template": template}, sort_keys=True, ensure_ascii=False)
+    metadata = dict(body["metadata"])
+    metadata["annotations"] = {**metadata.get("annotations", {}), names.ANNOTATION_TEMPLATE: record}
+    return {**body, "metadata": metadata, "spec": {**body["spec"], "template": template}}
+
+
+def _record(live: Json | None) -> Json | None:
+    text = ((live or {}).get("metadata", {}).get("annotations") or {}).get(names.ANNOTATION_TEMPLATE)
+    if not text:
+        return None
+    try:
+        record: Json = json.loads(text)
+    except ValueError:
+        return None
+    return record if isinstance(record, dict) and {"inputs", "template"} <= record.keys() else None
+
+
+def _inputs(tenant: TenantControlPlane, facts: Facts) -> Json:
+    """Everything the pods follow from that is not this engine's own choice."""
+    return {
+        "spec": _without(tenant.spec, _OUTSIDE_PODS),
+        "advertiseAddress": facts.advertise_address,
+        "schema": facts.schema,
+        "user": facts.user,
+        "checksums": {suffix: facts.checksums.get(suffix) for suffix in _ROLLING},
+    }
+
+
+def _without(spec: Json, paths: tuple[tuple[str, ...], ...]) -> Json:
+    result = spec
+    for path in paths:
+        result = _drop(result, path)
+    return result
+
+
+def _drop(value: Any, path: tuple[str, ...]) -> Any:
+    if not isinstance(value, Mapping) or path[0] not in value:
+        return value
+    if len(path) == 1:
+        return {key: item for key, item in value.items() if key != path[0]}
+    return {**value, path[0]: _drop(value[path[0]], path[1:])}
+
+
+def _wrap(template: Json) -> Json:
+    return {"metadata": {}, "spec": {"template": template}}
+
+
+def _gone(fresh: Json, kept: Json) -> list[FieldChange]:
+    """Fields of the kept template that a fresh one no longer has."""
+    backwards = diff(_wrap(kept), _wrap(fresh), names.FIELD_MANAGER)
+    return [FieldChange(item.path, item.after, None) for item in backwards if item.before is None]
