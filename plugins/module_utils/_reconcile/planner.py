@@ -21,9 +21,19 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources i
     Json,
     ObjectRef,
 )
-from ansible_collections.hosted.kubernetes.plugins.module_utils._api.tenant_control_plane import KIND
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.tenant_control_plane import DEFAULT_REPLICAS, KIND
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.unknown import has_unknown
-from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests import management, tenant as tenant_objects
+from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.management.inputs import (
+    DatastoreInputs,
+    ManagementInputs,
+)
+from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.management.objects import (
+    objects as management_objects,
+)
+from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.tenant.inputs import TenantInputs
+from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.tenant.objects import (
+    objects as tenant_objects,
+)
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile import templates
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.facts import Facts, derive
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.fields import FieldChange, diff, owned_fields
@@ -37,6 +47,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.plan 
     Plan,
 )
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.secret_plan import plan_secrets
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.secrets import url_host
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.stages import Stage
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.version import refuse_newer
 
@@ -159,7 +170,7 @@ class _Planner:
             return  # it has been filled before: what it lacks is only known once it answers
         barrier = Barrier.TENANT if observed is None else Barrier.NONE
         live = observed or {}
-        bodies = tenant_objects.objects(self.desired.tenant, self._tenant_inputs(ca_certificate))
+        bodies = tenant_objects(self.desired.tenant, self._tenant_inputs(ca_certificate))
         for body in bodies:
             reference = ObjectRef.of(body)
             yield from self._apply(body, live.get(reference), Stage.TENANT, Cluster.TENANT, barrier)
@@ -184,10 +195,10 @@ class _Planner:
                 )
 
     def _management(self) -> list[Json]:
-        return management.objects(self.desired.tenant, management_inputs(self.desired, self.observed, self.facts))
+        return management_objects(self.desired.tenant, management_inputs(self.desired, self.observed, self.facts))
 
-    def _tenant_inputs(self, ca_certificate: str) -> tenant_objects.TenantInputs:
-        return tenant_objects.TenantInputs(
+    def _tenant_inputs(self, ca_certificate: str) -> TenantInputs:
+        return TenantInputs(
             endpoint_host=self.facts.advertise_address,
             endpoint_port=self.desired.tenant.network.port,
             ca_certificate_b64=ca_certificate,
@@ -221,19 +232,17 @@ class _Planner:
         )
 
 
-def management_inputs(desired: Desired, observed: Observed, facts: Facts) -> management.ManagementInputs:
+def management_inputs(desired: Desired, observed: Observed, facts: Facts) -> ManagementInputs:
     """What the builders of management objects need beside the spec."""
     view = observed.datastore
-    live = observed.find("Deployment", desired.tenant.name)
-    replicas = (live or {}).get("spec", {}).get("replicas")
     by_component = {component: facts.checksums.get(suffix, "") for suffix, component in templates.COMPONENTS.items()}
-    return management.ManagementInputs(
+    return ManagementInputs(
         uid=facts.uid,
         address=facts.address,
         advertise_address=facts.advertise_address,
-        endpoint=facts.advertise_address,
+        endpoint=f"{url_host(facts.advertise_address)}:{desired.tenant.network.port}",
         checksums=by_component,
-        datastore=management.DatastoreInputs(
+        datastore=DatastoreInputs(
             name=view.name if view else "",
             driver=view.driver if view else "",
             endpoints=view.endpoints if view else (),
@@ -242,8 +251,20 @@ def management_inputs(desired: Desired, observed: Observed, facts: Facts) -> man
             config_checksum=facts.checksums.get(names.DATASTORE_CONFIG, ""),
             certificate_checksum=facts.checksums.get(names.DATASTORE_CERTIFICATE, ""),
         ),
-        replicas=replicas,
+        replicas=_unnamed_replicas(observed.find("Deployment", desired.tenant.name)),
     )
+
+
+def _unnamed_replicas(live: Json | None) -> int | None:
+    """Replicas to write where the definition names none: the default at first, later what we wrote as long as it is ours.
+
+    An autoscaler (or kubectl scale) that writes the field takes it over; from then on it is left alone.
+    """
+    if live is None:
+        return DEFAULT_REPLICAS
+    ours = "f:replicas" in owned_fields(live, names.FIELD_MANAGER).get("f:spec", {})
+    replicas: int | None = live["spec"].get("replicas")
+    return replicas if ours else None
 
 
 def _patch_action(body: Json, fields: Iterable[FieldChange]) -> Action:

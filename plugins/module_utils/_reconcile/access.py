@@ -1,0 +1,94 @@
+# Copyright: hosted.kubernetes contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The way to a tenant's API server: the published endpoint when it answers, else a port-forward through the management API."""
+
+from __future__ import annotations
+
+import socket
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Final
+
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api import names
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import HostedKubernetesError
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.readiness import pod_ready
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json, resource_of
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.tenant_control_plane import TenantControlPlane
+from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.client import Client
+from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.connection import client_from_kubeconfig
+from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.portforward import PortForward
+
+_CONNECT_S: Final = 1.0
+
+
+def answers(host: str, port: int) -> bool:
+    """Whether something accepts TCP connections there within a second."""
+    try:
+        with socket.create_connection((host, port), timeout=_CONNECT_S):
+            return True
+    except OSError:
+        return False
+
+
+class TenantAccess:
+    """A connection to one tenant's API server, kept for the length of a `with` block.
+
+    kubeconfig: of an administrator of the tenant (bytes, secret). endpoint: (host, port) published for workers, None while
+    it is not known. exposed says afterwards whether that endpoint answered from here.
+    """
+
+    def __init__(
+        self, management: Client, tenant: TenantControlPlane, kubeconfig: bytes, endpoint: tuple[str, int] | None
+    ) -> None:
+        self._management, self._tenant, self._kubeconfig = management, tenant, kubeconfig
+        self._stack = ExitStack()
+        self.exposed = bool(endpoint and answers(*endpoint))
+        self._endpoint = endpoint if self.exposed else None
+
+    def __enter__(self) -> Client:
+        target = self._endpoint or self._forward()
+        client = client_from_kubeconfig(
+            self._kubeconfig,
+            server=f"https://{self._tenant.service_host}:{self._tenant.network.port}",
+            resolve_to=target,
+        )
+        return self._stack.enter_context(client)
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._stack.close()
+
+    def _forward(self) -> tuple[str, int]:
+        pods = self._management.list(
+            resource_of("Pod"),
+            namespace=self._tenant.namespace,
+            label_selector=f"{names.LABEL_NAME}={self._tenant.name}",
+        ).items
+        pod = next((pod for pod in pods if pod_ready(pod)), None)
+        if pod is None:
+            raise HostedKubernetesError(f"TenantControlPlane {self._tenant.key}: no control-plane pod is ready: {pod_reasons(pods)}")
+        forward = PortForward(
+            self._management, self._tenant.namespace, pod["metadata"]["name"], self._tenant.network.port
+        )
+        return self._stack.enter_context(forward).address
+
+
+def pod_reasons(pods: list[Json]) -> str:
+    """Why control-plane pods are not ready, one clause per pod with the worst container's reason."""
+    reasons = [f"pod {pod['metadata']['name']} {_pod_reason(pod)}" for pod in pods if not pod_ready(pod)]
+    return "; ".join(reasons) or "no pod exists (see the events of its ReplicaSet)"
+
+
+def _pod_reason(pod: Json) -> str:
+    status = pod.get("status", {})
+    for container in [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]:
+        state = container.get("state", {})
+        waiting, ended = state.get("waiting"), state.get("terminated") or container.get("lastState", {}).get("terminated")
+        if waiting and waiting.get("reason") not in ("ContainerCreating", "PodInitializing"):
+            return f"container {container['name']} {waiting['reason']} {waiting.get('message', '')}".strip()
+        if ended and not container.get("ready"):
+            return f"container {container['name']} ended with code {ended.get('exitCode')} {ended.get('reason', '')}".strip()
+    for condition in status.get("conditions") or []:
+        if condition.get("status") == "False" and condition.get("message"):
+            return f"{condition.get('reason', '')} {condition['message']}".strip()
+    return str(status.get("phase", "Pending"))

@@ -1,0 +1,140 @@
+# Copyright: hosted.kubernetes contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One writer per tenant: a Lease that is created to take it, renewed while work goes on, and deleted to give it back.
+
+Source: https://kubernetes.io/docs/concepts/architecture/leases/; times are RFC 3339 with microseconds (MicroTime).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
+from types import TracebackType
+from typing import Final
+
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api import names
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import HostedKubernetesError
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json, resource_of
+from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.client import Client
+from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.errors import (
+    AlreadyExistsError,
+    ApiError,
+    ConflictError,
+    NotFoundError,
+)
+
+DURATION_S: Final = 15
+_RENEW_S: Final = 5.0
+_RETRY_S: Final = 1.0
+_LEASE: Final = resource_of("Lease")
+
+
+class TenantLease:
+    """Hold the Lease of one tenant inside a `with` block.
+
+    holder: who we are, shown to others who wait. say: told once whom we wait for.
+    Raises HostedKubernetesError when somebody else keeps it until the deadline.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        namespace: str,
+        tenant: str,
+        *,
+        holder: str,
+        now: Callable[[], datetime],
+        wait_s: float,
+        say: Callable[[str], None],
+    ) -> None:
+        self._client, self._namespace, self._tenant = client, namespace, tenant
+        self._holder, self._now, self._wait_s, self._say = holder, now, wait_s, say
+        self._live: Json = {}
+        self._released = threading.Event()
+        self._renewer: threading.Thread | None = None
+
+    @property
+    def name(self) -> str:
+        return f"{self._tenant}.tenantcontrolplane"
+
+    def __enter__(self) -> TenantLease:
+        self._acquire()
+        self._renewer = threading.Thread(target=self._renew, name=f"lease {self.name}", daemon=True)
+        self._renewer.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._released.set()
+        if self._renewer:
+            self._renewer.join()
+        try:
+            self._client.delete(_LEASE, self.name, self._namespace, uid=self._live["metadata"]["uid"])
+        except (NotFoundError, ConflictError):
+            pass  # lost to somebody after it ran out; it is theirs now
+
+    def _acquire(self) -> None:
+        deadline = self._now() + timedelta(seconds=self._wait_s)
+        told = False
+        while True:
+            holder = self._try()
+            if holder is None:
+                return
+            if self._now() >= deadline:
+                raise HostedKubernetesError(
+                    f"TenantControlPlane {self._namespace}/{self._tenant}: {holder} is working on it (Lease "
+                    f"{self._namespace}/{self.name}) and did not finish within {self._wait_s:.0f} s; run again later"
+                )
+            if not told:
+                self._say(f"waiting for {holder}, who is working on {self._namespace}/{self._tenant}")
+                told = True
+            self._released.wait(_RETRY_S)
+
+    def _try(self) -> str | None:
+        """Take the Lease if it is free; return its holder otherwise."""
+        try:
+            self._live = self._client.create(self._body())
+            return None
+        except AlreadyExistsError:
+            live = self._client.get(_LEASE, self.name, self._namespace)
+        if live is None:
+            return "somebody"
+        if not self._expired(live):
+            return str(live["spec"].get("holderIdentity", "somebody"))
+        body = self._body()
+        body["metadata"]["resourceVersion"] = live["metadata"]["resourceVersion"]
+        try:
+            self._live = self._client.replace(body)
+            return None
+        except (ConflictError, NotFoundError):
+            return str(live["spec"].get("holderIdentity", "somebody"))
+
+    def _renew(self) -> None:
+        while not self._released.wait(_RENEW_S):
+            body = self._body()
+            body["metadata"]["resourceVersion"] = self._live["metadata"]["resourceVersion"]
+            try:
+                self._live = self._client.replace(body)
+            except ApiError:
+                continue  # the next round tries again; others wait DURATION_S before they take over
+
+    def _expired(self, live: Json) -> bool:
+        renewed = live["spec"].get("renewTime")
+        if not renewed:
+            return True
+        age = self._now() - datetime.fromisoformat(renewed.replace("Z", "+00:00"))
+        return age > timedelta(seconds=live["spec"].get("leaseDurationSeconds") or DURATION_S)
+
+    def _body(self) -> Json:
+        time = self._now().astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        return {
+            "apiVersion": _LEASE.api_version,
+            "kind": _LEASE.kind,
+            "metadata": {
+                "name": self.name,
+                "namespace": self._namespace,
+                "labels": {names.LABEL_PROJECT: names.PROJECT, names.LABEL_NAME: self._tenant},
+            },
+            "spec": {"holderIdentity": self._holder, "leaseDurationSeconds": DURATION_S, "renewTime": time},
+        }

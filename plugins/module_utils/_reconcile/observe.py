@@ -1,0 +1,148 @@
+# Copyright: hosted.kubernetes contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Look at many tenants with a constant number of calls to the management cluster.
+
+Objects are listed by label, once per kind, however many tenants there are. Secrets come as metadata only. Inside an awake
+tenant: one LIST for each kind of which it holds several objects, one GET for each singleton.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final
+
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api import names
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import HostedKubernetesError
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import (
+    Json,
+    ObjectRef,
+    Resource,
+    resource_of,
+)
+from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.client import Client
+from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.errors import NotFoundError
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.observed import Observed, secret_record
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.secrets import SecretState
+
+TenantKey = tuple[str, str]  # namespace, name
+_OBJECT_KINDS: Final = ("Service", "ConfigMap", "Deployment", "NetworkPolicy", "PodDisruptionBudget", "Pod")
+_TENANT_LISTS: Final = (
+    "ConfigMap",
+    "ServiceAccount",
+    "DaemonSet",
+    "Deployment",
+    "Role",
+    "RoleBinding",
+    "ClusterRole",
+    "ClusterRoleBinding",
+)
+_TENANT_SINGLES: Final = (
+    ("Service", "kube-system", "kube-dns"),
+    ("Endpoints", "default", "kubernetes"),
+    ("EndpointSlice", "default", "kubernetes"),
+)
+
+
+def observe_management(client: Client, tenants: Sequence[TenantKey]) -> dict[TenantKey, Observed]:
+    """Return what the management cluster holds of each tenant. Tenants of one namespace are listed in it alone.
+
+    Raises ApiError; HostedKubernetesError when the resource definitions are not installed.
+    """
+    namespaces = {namespace for namespace, _name in tenants}
+    scope = namespaces.pop() if len(namespaces) == 1 else None
+    kinds = ("Namespace", "TenantControlPlane", "Secret", *_OBJECT_KINDS)
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        lists = dict(zip(kinds, pool.map(lambda kind: _list(client, kind, scope), kinds)))
+    existing = {item["metadata"]["name"] for item in lists["Namespace"]}
+    resources = {_key(item): item for item in lists["TenantControlPlane"]}
+    objects = _by_tenant(item for kind in _OBJECT_KINDS for item in lists[kind])
+    secrets = _by_tenant(lists["Secret"])
+    return {
+        key: _observed(resources.get(key), key[0] in existing, objects.get(key, []), secrets.get(key, []))
+        for key in tenants
+    }
+
+
+def read_secrets(client: Client, observed: Observed, key: TenantKey, wanted: Iterable[str]) -> Observed:
+    """Read the content of the named Secrets of one tenant with a single LIST, and note it in the observation."""
+    selector = f"{names.PROJECT_SELECTOR},{names.LABEL_NAME}={key[1]}"
+    items = client.list(resource_of("Secret"), namespace=key[0], label_selector=selector).items
+    wanted = set(wanted)
+    changed = {
+        item["metadata"]["name"]: secret_state(item, secret_record(observed, item["metadata"]["name"]))
+        for item in items
+        if item["metadata"]["name"] in wanted
+    }
+    gone: Mapping[str, SecretState | None] = {name: None for name in wanted - changed.keys()}
+    return observed.with_secrets({**changed, **gone})
+
+
+def secret_state(secret: Json, record: Json | None) -> SecretState:
+    """A Secret read whole, decoded."""
+    data = {key: base64.b64decode(value) for key, value in (secret.get("data") or {}).items()}
+    return SecretState(secret["metadata"], data, record)
+
+
+def observe_tenant(client: Client) -> dict[ObjectRef, Json]:
+    """Return the collection's objects inside one tenant cluster."""
+    found: dict[ObjectRef, Json] = {}
+    for kind in _TENANT_LISTS:
+        for item in client.list(resource_of(kind), label_selector=names.PROJECT_SELECTOR).items:
+            found[ObjectRef.of(item)] = item
+    for kind, namespace, name in _TENANT_SINGLES:
+        single = client.get(resource_of(kind), name, namespace)
+        if single is not None:
+            found[ObjectRef.of(single)] = single
+    return found
+
+
+def _list(client: Client, kind: str, scope: str | None) -> list[Json]:
+    resource = resource_of(kind)
+    try:
+        return _list_resource(client, resource, scope)
+    except NotFoundError as error:
+        raise HostedKubernetesError(
+            f"the management cluster does not know {kind} ({resource.api_version}); install the resource definitions first: "
+            "role hosted.kubernetes.tenant_control_plane, tasks_from crds"
+        ) from error
+
+
+def _list_resource(client: Client, resource: Resource, scope: str | None) -> list[Json]:
+    if resource.kind == "Namespace":
+        fields = f"metadata.name={scope}" if scope else None
+        return client.list(resource, field_selector=fields, metadata_only=True).items
+    if resource.kind == "TenantControlPlane":
+        return client.list(resource, namespace=scope).items
+    metadata_only = resource.kind == "Secret"
+    selector = names.LABEL_NAME if resource.kind == "Pod" else names.PROJECT_SELECTOR
+    return client.list(resource, namespace=scope, label_selector=selector, metadata_only=metadata_only).items
+
+
+def _key(item: Json) -> TenantKey:
+    return item["metadata"]["namespace"], item["metadata"]["name"]
+
+
+def _by_tenant(items: Iterable[Json]) -> dict[TenantKey, list[Json]]:
+    grouped: dict[TenantKey, list[Json]] = {}
+    for item in items:
+        tenant = (item["metadata"].get("labels") or {}).get(names.LABEL_NAME)
+        if tenant:
+            grouped.setdefault((item["metadata"]["namespace"], tenant), []).append(item)
+    return grouped
+
+
+def _observed(resource: Json | None, namespace_exists: bool, objects: list[Json], secrets: list[Json]) -> Observed:
+    observed = Observed(
+        resource=resource,
+        namespace_exists=namespace_exists,
+        objects={ObjectRef.of(item): item for item in objects if item["kind"] != "Pod"},
+        pods=tuple(item for item in objects if item["kind"] == "Pod"),
+    )
+    states = {
+        item["metadata"]["name"]: SecretState(item["metadata"], None, secret_record(observed, item["metadata"]["name"]))
+        for item in secrets
+    }
+    return observed.with_secrets(states)

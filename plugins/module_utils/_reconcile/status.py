@@ -1,0 +1,246 @@
+# Copyright: hosted.kubernetes contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The status of a TenantControlPlane, from what was observed. Pure. Field names and enum texts are the reference's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api import names
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.unknown import has_unknown
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.facts import derive
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.observed import Desired, Observed
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.plan import Plan
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.secret_plan import secret_specs
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.secrets import (
+    SecretSpec,
+    SecretState,
+    checksum,
+    expiry,
+    url_host,
+)
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.version import ENGINE_VERSION
+
+_CERTIFICATES: Final = {
+    names.CA: "ca",
+    names.API_SERVER: "apiServer",
+    names.API_SERVER_KUBELET_CLIENT: "apiServerKubeletClient",
+    names.FRONT_PROXY_CA: "frontProxyCA",
+    names.FRONT_PROXY_CLIENT: "frontProxyClient",
+    names.SERVICE_ACCOUNT: "sa",
+}
+_KUBECONFIGS: Final = {
+    names.ADMIN_KUBECONFIG: "admin",
+    names.CONTROLLER_MANAGER_KUBECONFIG: "controllerManager",
+    names.SCHEDULER_KUBECONFIG: "scheduler",
+}
+_DEPLOYMENT_NUMBERS: Final = ("observedGeneration", "replicas", "updatedReplicas", "readyReplicas", "availableReplicas", "unavailableReplicas")
+
+
+@dataclass(frozen=True)
+class Health:
+    """What only looking from outside can tell. reached: an authenticated GET /readyz through the Service succeeded.
+
+    exposed: the published endpoint answers from where the caller stands. message: what is missing, "" when nothing.
+    """
+
+    reached: bool
+    exposed: bool
+    message: str = ""
+
+
+def build(desired: Desired, observed: Observed, plan: Plan, health: Health, checksums: Mapping[str, str], now: datetime) -> Json:
+    """Return the whole status. plan: what is left to do (empty when converged). now: UTC."""
+    builder = _Builder(desired, observed, plan, health, checksums, now)
+    return _drop_none(builder.status())
+
+
+def merge_patch(before: Any, after: Any) -> Any:
+    """The JSON merge patch (RFC 7386) from one object to another; {} when they are equal."""
+    patch: Json = {key: None for key in before if key not in after}
+    for key, value in after.items():
+        old = before.get(key)
+        if isinstance(old, dict) and isinstance(value, dict):
+            inner = merge_patch(old, value)
+            if inner:
+                patch[key] = inner
+        elif old != value:
+            patch[key] = value
+    return patch
+
+
+@dataclass(frozen=True)
+class _Builder:
+    desired: Desired
+    observed: Observed
+    plan: Plan
+    health: Health
+    checksums: Mapping[str, str]
+    now: datetime
+
+    def status(self) -> Json:
+        resource = self.observed.resource or {}
+        return {
+            "observedGeneration": resource.get("metadata", {}).get("generation"),
+            "controlPlaneEndpoint": self._endpoint(),
+            "storage": self._storage(),
+            "certificates": {field: self._secret(suffix) for suffix, field in _CERTIFICATES.items()},
+            "kubeconfig": {field: self._secret(suffix) for suffix, field in _KUBECONFIGS.items()},
+            "kubernetesResources": self._resources(),
+            "kubeadmconfig": {"configmapName": self.desired.tenant.name + names.KUBEADM_CONFIG},
+            "addons": self._addons(),
+            "conditions": self._conditions(),
+            "hosted": {
+                "engineVersion": ENGINE_VERSION,
+                "installed": self._installed() or None,
+                "secrets": self._records(),
+                "deferred": [path for item in self.plan.deferred for path in item.to_result()["fields"]] or None,
+            },
+        }
+
+    def phase(self) -> str:
+        """The reference's order of evaluation, with its texts (kamaji.md §1.3)."""
+        deployment = self.observed.find("Deployment", self.desired.tenant.name) or {}
+        if self.desired.tenant.asleep:
+            return "Sleeping"
+        if not deployment.get("status", {}).get("readyReplicas"):
+            return "NotReady" if self._installed() else "Provisioning"
+        if self.ready():
+            return "Ready"
+        installed = self._recorded("kubernetesResources", "version", "version")
+        if installed and installed != self.desired.tenant.version:
+            return "Upgrading"
+        return "NotReady" if installed else "Provisioning"
+
+    def ready(self) -> bool:
+        return self.health.reached and not self.plan and not self.health.message
+
+    def _installed(self) -> bool:
+        return self.ready() or bool(self._recorded("hosted", "installed"))
+
+    def _endpoint(self) -> str | None:
+        address = derive(self.desired, self.observed).advertise_address
+        return None if has_unknown(address) else f"{url_host(address)}:{self.desired.tenant.network.port}"
+
+    def _storage(self) -> Json | None:
+        view = self.observed.datastore
+        if view is None:
+            return None
+        facts = derive(self.desired, self.observed)
+        setup = {"schema": facts.schema, "user": facts.user}
+        return {
+            "driver": view.driver,
+            "dataStoreName": view.name,
+            "config": self._secret(names.DATASTORE_CONFIG, stamp=False),
+            "setup": {**setup, "lastUpdate": self._stamp(setup, "storage", "setup")},
+            "certificate": self._secret(names.DATASTORE_CERTIFICATE),
+        }
+
+    def _resources(self) -> Json:
+        tenant = self.desired.tenant
+        phase = self.phase()
+        finished = phase in ("Ready", "Sleeping")
+        version = tenant.version if finished else self._recorded("kubernetesResources", "version", "version")
+        deployment = self.observed.find("Deployment", tenant.name)
+        service = self.observed.find("Service", tenant.name)
+        return {
+            "version": {"version": version, "status": phase},
+            "deployment": deployment
+            and {
+                **{key: deployment.get("status", {}).get(key) for key in _DEPLOYMENT_NUMBERS},
+                "name": tenant.name,
+                "namespace": tenant.namespace,
+                "selector": f"{names.LABEL_NAME}={tenant.name}",
+            },
+            "service": service
+            and {
+                "name": tenant.name,
+                "namespace": tenant.namespace,
+                "port": tenant.network.port,
+                "loadBalancer": service.get("status", {}).get("loadBalancer") or None,
+            },
+        }
+
+    def _addons(self) -> Json:
+        addons = self.desired.tenant.addons
+        return {
+            "coreDNS": {"enabled": addons.core_dns is not None},
+            "kubeProxy": {"enabled": addons.kube_proxy is not None},
+            "konnectivity": {"enabled": addons.konnectivity is not None},
+        }
+
+    def _secret(self, suffix: str, *, stamp: bool = True) -> Json | None:
+        name = self.desired.tenant.secret_name(suffix)
+        record = self._record(name, self.observed.secrets.get(name))
+        if record is None:
+            return None
+        entry: Json = {"secretName": name, "checksum": record["checksum"]}
+        if stamp:
+            entry["lastUpdate"] = self.observed.secrets[name].metadata.get("creationTimestamp")
+        return entry
+
+    def _records(self) -> Json:
+        specs = {self.desired.tenant.secret_name(s.suffix): s for s in self._specs()}
+        records = {name: self._record(name, self.observed.secrets.get(name), spec) for name, spec in specs.items()}
+        return {name: record for name, record in records.items() if record}
+
+    def _specs(self) -> list[SecretSpec]:
+        facts = derive(self.desired, self.observed)
+        return secret_specs(self.desired, self.observed, type(facts)(**{**facts.__dict__, "checksums": self.checksums}))
+
+    def _record(self, name: str, state: SecretState | None, spec: SecretSpec | None = None) -> Json | None:
+        if state is None:
+            return None
+        if state.data is None:
+            return dict(state.record) if state.recorded and state.record else None
+        end = expiry(state.data)
+        record = {
+            "uid": state.metadata["uid"],
+            "resourceVersion": state.metadata["resourceVersion"],
+            "checksum": checksum(state.data),
+            "inputs": spec.digest if spec and not has_unknown(spec.inputs) else None,
+            "notAfter": end.isoformat() if end else None,
+            "certificate": state.data["ca.crt"].decode() if name.endswith(names.CA) and "ca.crt" in state.data else None,
+        }
+        return {key: value for key, value in record.items() if value is not None}
+
+    def _conditions(self) -> list[Json]:
+        left = f"{len(self.plan.changes)} changes are left to do" if self.plan else ""
+        ready = self.ready() or self.desired.tenant.asleep
+        deferred = bool(self.plan.deferred)
+        return [
+            self._condition("Ready", ready, "Ready" if ready else "NotReady", self.health.message or left),
+            self._condition("Exposed", self.health.exposed, "Answers" if self.health.exposed else "NoAnswer", ""),
+            self._condition("Deferred", deferred, "NewerEngine" if deferred else "UpToDate", ""),
+        ]
+
+    def _condition(self, kind: str, true: bool, reason: str, message: str) -> Json:
+        wanted = {"type": kind, "status": "True" if true else "False", "reason": reason, "message": message}
+        before = next((item for item in self.observed.status.get("conditions") or [] if item.get("type") == kind), {})
+        same = before.get("status") == wanted["status"]
+        time = before.get("lastTransitionTime") if same else None
+        return {**wanted, "lastTransitionTime": time or self.now.strftime("%Y-%m-%dT%H:%M:%SZ")}
+
+    def _stamp(self, wanted: Json, *path: str) -> str:
+        before = self._recorded(*path) or {}
+        same = all(before.get(key) == value for key, value in wanted.items())
+        time: str | None = before.get("lastUpdate") if same else None
+        return time or self.now.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+    def _recorded(self, *path: str) -> Any:
+        value: Any = self.observed.status
+        for part in path:
+            value = (value or {}).get(part)
+        return value
+
+
+def _drop_none(value: Any) -> Any:
+    if isinstance(value, dict):
+        cleaned = {key: _drop_none(item) for key, item in value.items() if item is not None}
+        return {key: item for key, item in cleaned.items() if item != {}}
+    return value
