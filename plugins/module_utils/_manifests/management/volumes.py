@@ -1,0 +1,89 @@
+# Copyright: hosted.kubernetes contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Files of the control-plane containers: one read-only volume each, with exactly the keys that container needs."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api import names
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.tenant_control_plane import TenantControlPlane
+from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.management import common
+from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.management.config_maps import EGRESS_SELECTOR_KEY
+
+KONNECTIVITY_SOCKET_VOLUME: Final = "konnectivity-uds"
+_GROUP_READABLE: Final = 0o440
+_READABLE: Final = 0o444
+
+
+def files_volume_name(container: str) -> str:
+    return f"{container}-files"
+
+
+def volumes(tenant: TenantControlPlane) -> list[Json]:
+    """Return the volumes of the pod: one with the files of each container, then what is shared, then the user's."""
+    result = [
+        _files(tenant, common.API_SERVER, _api_server(tenant)),
+        _files(tenant, common.SCHEDULER, [_secret(tenant, names.SCHEDULER_KUBECONFIG, {"scheduler.conf": "scheduler.conf"})]),
+        _files(tenant, common.CONTROLLER_MANAGER, _controller_manager(tenant)),
+    ]
+    if tenant.addons.konnectivity:
+        result.append(_files(tenant, common.KONNECTIVITY, _konnectivity(tenant)))
+        result.append({"name": KONNECTIVITY_SOCKET_VOLUME, "emptyDir": {"medium": "Memory"}})
+    return result + list(tenant.deployment.additional_volumes)
+
+
+def _api_server(tenant: TenantControlPlane) -> list[Json]:
+    sources = [
+        _secret(tenant, names.CA, {"ca.crt": "pki/ca.crt"}),
+        _pki(tenant, names.API_SERVER, "apiserver.crt", "apiserver.key"),
+        _pki(tenant, names.API_SERVER_KUBELET_CLIENT, "apiserver-kubelet-client.crt", "apiserver-kubelet-client.key"),
+        _pki(tenant, names.FRONT_PROXY_CA, "front-proxy-ca.crt"),
+        _pki(tenant, names.FRONT_PROXY_CLIENT, "front-proxy-client.crt", "front-proxy-client.key"),
+        _pki(tenant, names.SERVICE_ACCOUNT, "sa.pub", "sa.key"),
+        _secret(
+            tenant,
+            names.DATASTORE_CERTIFICATE,
+            {key: f"pki/etcd/{key}" for key in ("ca.crt", "server.crt", "server.key")},
+        ),
+    ]
+    if tenant.addons.konnectivity:
+        path = f"konnectivity/configurations/{EGRESS_SELECTOR_KEY}"
+        items = [{"key": EGRESS_SELECTOR_KEY, "path": path}]
+        sources.append({"configMap": {"name": tenant.name + names.EGRESS_SELECTOR, "items": items}})
+    return sources
+
+
+def _controller_manager(tenant: TenantControlPlane) -> list[Json]:
+    kubeconfig = {"controller-manager.conf": "controller-manager.conf"}
+    return [
+        _secret(tenant, names.CONTROLLER_MANAGER_KUBECONFIG, kubeconfig),
+        _pki(tenant, names.CA, "ca.crt", "ca.key"),
+        _pki(tenant, names.FRONT_PROXY_CA, "front-proxy-ca.crt"),
+        _pki(tenant, names.SERVICE_ACCOUNT, "sa.key"),
+    ]
+
+
+def _konnectivity(tenant: TenantControlPlane) -> list[Json]:
+    kubeconfig = {"konnectivity-server.conf": "konnectivity-server.conf"}
+    return [
+        _secret(tenant, names.KONNECTIVITY_KUBECONFIG, kubeconfig),
+        # Agents know the server by the API server's names, so it presents that certificate.
+        _pki(tenant, names.API_SERVER, "apiserver.crt", "apiserver.key"),
+    ]
+
+
+def _files(tenant: TenantControlPlane, container: str, sources: list[Json]) -> Json:
+    mode = _GROUP_READABLE if tenant.deployment.hardening == "restricted" else _READABLE
+    return {"name": files_volume_name(container), "projected": {"defaultMode": mode, "sources": sources}}
+
+
+def _pki(tenant: TenantControlPlane, suffix: str, *keys: str) -> Json:
+    return _secret(tenant, suffix, {key: f"pki/{key}" for key in keys})
+
+
+def _secret(tenant: TenantControlPlane, suffix: str, paths: dict[str, str]) -> Json:
+    items = [{"key": key, "path": path} for key, path in paths.items()]
+    return {"secret": {"name": tenant.secret_name(suffix), "items": items}}
