@@ -1,23 +1,107 @@
 # hosted.kubernetes: see README.md. `make help` lists the targets.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
+.NOTPARALLEL:
 PYTHON ?= python3
+export PYTHON
 CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/hosted-kubernetes
 VENV ?= $(CURDIR)/.venv
 # Every tool runs in a real ansible_collections/hosted/kubernetes tree, a copy of this checkout.
 TREE_ROOT := $(CACHE)/tree/$(shell echo '$(CURDIR)' | sha256sum | cut -c1-12)
 TREE := $(TREE_ROOT)/ansible_collections/hosted/kubernetes
+export PATH := $(VENV)/bin:$(PATH)
+export ANSIBLE_COLLECTIONS_PATH := $(TREE_ROOT)
+# In the copied tree, where git does not ignore it either.
+JUNIT := $(TREE)/tests/output/junit
+PYTEST = cd $(TREE) && python -m pytest --junitxml=$(JUNIT)/$@.xml
+PARTS = python tools/parts.py $(JUNIT)
+READY := venv tree
 
-.PHONY: help tree venv
+.PHONY: help
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -ts $$'\t'
+
+##### Ground
+
+.PHONY: prerequisites tree venv print-tree clean
+prerequisites: ## check what is needed from the operating system; as root, install what is missing
+	@tools/prerequisites
 
 tree: ## copy the checkout to where ansible finds it as hosted.kubernetes
 	@mkdir -p $(TREE) && rsync -a --delete --exclude=/.git --filter=':- .gitignore' ./ $(TREE)/
 
 venv: $(VENV)/.ready ## the virtual environment with pinned requirements
-$(VENV)/.ready: requirements.txt requirements-dev.txt
-	$(PYTHON) -m venv $(VENV) && $(VENV)/bin/pip install -q -r requirements.txt -r requirements-dev.txt && touch $@
+$(VENV)/.ready: requirements.txt requirements-dev.txt constraints.txt
+	@tools/prerequisites
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install -q --disable-pip-version-check -r requirements.txt -r requirements-dev.txt -c constraints.txt
+	@touch $@
 
-.PHONY: print-tree
 print-tree: ; @echo $(TREE)
+
+clean: ## remove environments, the copied tree and build results; the bundle and the machines stay
+	rm -rf $(VENV) $(VENV)-floor $(TREE_ROOT) $(CACHE)/ansible-test hosted-kubernetes-*.tar.gz
+
+##### Checks, from the fastest to the slowest
+
+.PHONY: format lint sanity test-unit test-api test-cluster test-scenario test-build test-fast test test-long bench
+format: venv ## format the Python code and sort its imports
+	ruff check -q --fix --select I . && ruff format .
+
+lint: $(READY) ## ruff, mypy, import-linter, yamllint, ansible-lint, changelog fragments
+	@status=0; run() { echo "--- $$*"; "$$@" || status=1; }; \
+	cd $(TREE); run ruff check --output-format concise .; run ruff format --check --output-format concise .; run yamllint --strict .; run ansible-lint --offline --strict; \
+	run antsibull-changelog lint; cd $(TREE_ROOT); export PYTHONPATH=$(TREE_ROOT); \
+	run mypy --config-file $(TREE)/pyproject.toml -p ansible_collections.hosted.kubernetes; \
+	run lint-imports --config $(TREE)/.importlinter --no-cache --no-logo; exit $$status
+
+sanity: $(READY) ## ansible-test sanity
+	cd $(TREE) && python tools/sanity.py $(CACHE)/ansible-test $(SANITY_ARGUMENTS)
+
+test-unit: $(READY) ## tests without any server; those of what runs on hosts on Python 3.9 too
+	$(PYTEST) tests/unit $(PYTEST_ARGUMENTS)
+	cd $(TREE) && tools/python-floor $(VENV)-floor $$(python -c 'import ansible; print(ansible.__path__[0])') \
+	  --junitxml=$(JUNIT)/$@-floor.xml -p no:cacheprovider tests/unit/module_utils/_host tests/unit/module_utils/_ansible
+
+test-api: $(READY) ## tests against a real API server and etcd from the bundle
+	$(PYTEST) tests/integration/api $(PYTEST_ARGUMENTS)
+
+test-cluster: $(READY) ## tests against a real cluster on one lab machine
+	$(PYTEST) tests/integration/cluster $(PYTEST_ARGUMENTS)
+
+test-scenario: $(READY) ## the main job end to end: molecule scenario default on machines of its own
+	cd $(TREE)/extensions && molecule test --scenario-name default
+
+test-build: $(READY) ## build the collection, install it elsewhere, use it by full names
+	$(PYTEST) tests/integration/build $(PYTEST_ARGUMENTS)
+
+test-fast: $(READY) ## lint, test-unit and test-api
+	@$(PARTS) lint test-unit test-api
+
+test: $(READY) ## everything a change must pass; prints the minutes of each part
+	@$(PARTS) lint test-unit test-build bundle test-api sanity test-cluster test-scenario
+
+test-long: $(READY) ## all other molecule scenarios
+	cd $(TREE)/extensions && molecule test --all --exclude default
+
+bench: $(READY) ## measure one tenant: bare process, finished manifests, our module
+	cd $(TREE) && python tests/bench/run.py
+
+##### Artefacts
+
+.PHONY: bundle build proto
+bundle: $(READY) ## make or complete the bundle (all programs and images of one Kubernetes version)
+	cd $(TREE) && ansible-playbook playbooks/bundle.yml $(if $(KUBERNETES_VERSION),-e bundle_kubernetes_version=$(KUBERNETES_VERSION))
+
+build: $(READY) ## build the installable collection
+	ansible-galaxy collection build --force --output-path $(CURDIR) $(TREE)
+
+proto: venv ## compile etcd's messages (tools/proto)
+	python tools/proto/generate.py
+
+# --- golden files: what the real kubeadm creates (tests/golden/make.py) ---
+.PHONY: golden
+MINOR ?= 1.36
+golden: tree venv ## record what the real kubeadm of MINOR (default 1.36) creates; review the diff
+	PYTHONPATH=$(TREE_ROOT) $(VENV)/bin/python -m ansible_collections.hosted.kubernetes.tests.golden.make \
+	  --minor $(MINOR) --output $(CURDIR)/tests/golden
