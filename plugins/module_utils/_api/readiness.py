@@ -1,0 +1,216 @@
+# Copyright: hosted.kubernetes contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""When an object is ready, and if not, why not: one function per kind over plain objects.
+
+Each returns None when the object is ready, else the reason as a person would say it, for messages and results.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final
+
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json
+
+Unready = Callable[[Json], str | None]
+
+# Container states that pass by themselves and explain nothing.
+_PASSING: Final = frozenset({"ContainerCreating", "PodInitializing"})
+
+
+def deployment_unready(obj: Json) -> str | None:
+    """Ready: the present template is rolled out to all replicas, all are available, none of an older template is left.
+
+    Pods that are still terminating count only where the server reports them (status.terminatingReplicas, Kubernetes 1.33
+    on, by feature gate); see pods_unready for certainty.
+    """
+    status, wanted = obj.get("status", {}), _replicas(obj)
+    if obj["spec"].get("paused"):
+        return "its rollout is paused"
+    if not _observed(obj):
+        return "the controller has not seen its latest change yet"
+    progressing = _condition(obj, "Progressing")
+    if progressing.get("reason") == "ProgressDeadlineExceeded":
+        return f"its rollout is stuck: {progressing.get('message', 'progress deadline exceeded')}"
+    failure = _condition(obj, "ReplicaFailure")
+    if failure.get("status") == "True":
+        return f"pods cannot be created: {failure.get('message', '')}"
+    if status.get("updatedReplicas", 0) < wanted:
+        return f"{status.get('updatedReplicas', 0)} of {wanted} pods are of the present template"
+    older = status.get("replicas", 0) - status.get("updatedReplicas", 0)
+    if older:
+        return f"{older} pods of an older template are left"
+    if status.get("availableReplicas", 0) < wanted:
+        return f"{status.get('availableReplicas', 0)} of {wanted} pods are available"
+    if status.get("terminatingReplicas", 0):
+        return f"{status['terminatingReplicas']} pods are terminating"
+    return None
+
+
+def stateful_set_unready(obj: Json) -> str | None:
+    """Ready: all replicas are of the update revision and available. With a partition only those above it must be."""
+    status, wanted = obj.get("status", {}), _replicas(obj)
+    if not _observed(obj):
+        return "the controller has not seen its latest change yet"
+    strategy = obj["spec"].get("updateStrategy", {})
+    updated = status.get("updatedReplicas", 0)
+    if strategy.get("type") != "OnDelete":
+        target = max(0, wanted - (strategy.get("rollingUpdate") or {}).get("partition", 0))
+        if updated < target and status.get("currentRevision") != status.get("updateRevision"):
+            return f"{updated} of {target} pods are of the present template"
+    if status.get("replicas", 0) != wanted:
+        return f"{status.get('replicas', 0)} of {wanted} pods exist"
+    if status.get("availableReplicas", 0) < wanted:
+        return f"{status.get('availableReplicas', 0)} of {wanted} pods are available"
+    return None
+
+
+def daemon_set_unready(obj: Json) -> str | None:
+    """Ready: on every node that should run it a pod of the present template is available. No such node is ready too."""
+    status = obj.get("status", {})
+    if not _observed(obj):
+        return "the controller has not seen its latest change yet"
+    wanted = status.get("desiredNumberScheduled", 0)
+    if obj["spec"].get("updateStrategy", {}).get("type") != "OnDelete" and status.get("updatedNumberScheduled", 0) < wanted:
+        return f"{status.get('updatedNumberScheduled', 0)} of {wanted} pods are of the present template"
+    if status.get("numberAvailable", 0) < wanted:
+        return f"{status.get('numberAvailable', 0)} of {wanted} pods are available"
+    return None
+
+
+def service_unready(obj: Json) -> str | None:
+    """Ready: type LoadBalancer has an address; other types are always ready."""
+    if obj["spec"].get("type") == "LoadBalancer" and not load_balancer_address(obj):
+        return "no load-balancer address has been assigned; is there a load balancer with a free address in the cluster?"
+    return None
+
+
+def load_balancer_address(service: Json) -> str | None:
+    """The first IP address, else host name, of a Service's load balancer; None while there is none."""
+    ingress = service.get("status", {}).get("loadBalancer", {}).get("ingress") or []
+    return next((item[key] for key in ("ip", "hostname") for item in ingress if item.get(key)), None)
+
+
+def crd_unready(obj: Json) -> str | None:
+    """Ready: names are accepted and the kind is served."""
+    names = _condition(obj, "NamesAccepted")
+    if names.get("status") == "False":
+        return f"its names are not accepted: {names.get('message', '')}"
+    if _condition(obj, "Established").get("status") != "True":
+        return "it is not established yet"
+    return None
+
+
+def job_unready(obj: Json) -> str | None:
+    """Ready: complete."""
+    failed = _condition(obj, "Failed")
+    if failed.get("status") == "True":
+        return f"it failed: {failed.get('message', '')}"
+    return None if _condition(obj, "Complete").get("status") == "True" else "it is not complete yet"
+
+
+def claim_unready(obj: Json) -> str | None:
+    """Ready: bound, or waiting for its first pod (volumeBindingMode WaitForFirstConsumer leaves it Pending)."""
+    phase = obj.get("status", {}).get("phase", "Pending")
+    return "its volume is lost" if phase == "Lost" else None
+
+
+def namespace_unready(obj: Json) -> str | None:
+    """Ready: not on its way out."""
+    return "it is being deleted" if obj.get("metadata", {}).get("deletionTimestamp") else None
+
+
+def node_unready(obj: Json) -> str | None:
+    """Ready: the kubelet says so."""
+    ready = _condition(obj, "Ready")
+    return None if ready.get("status") == "True" else (ready.get("message") or "its kubelet has not reported yet")
+
+
+def pod_unready(obj: Json) -> str | None:
+    """Ready: condition Ready is true and it is not terminating."""
+    if obj.get("metadata", {}).get("deletionTimestamp"):
+        return "it is terminating"
+    if _condition(obj, "Ready").get("status") == "True":
+        return None
+    return pod_problem(obj) or "its containers are not ready yet"
+
+
+def pods_unready(pods: Iterable[Json], *, wanted: int, template_hash: str) -> str | None:
+    """Ready: exactly `wanted` ready pods with the label pod-template-hash=template_hash, and no other pod, also no terminating one."""
+    current: list[Json] = []
+    older: list[Json] = []
+    for pod in pods:
+        same = pod["metadata"].get("labels", {}).get("pod-template-hash") == template_hash
+        (current if same else older).append(pod)
+    if older:
+        return f"pod {older[0]['metadata']['name']} of an older template is left"
+    for pod in current:
+        reason = pod_unready(pod)
+        if reason:
+            return f"pod {pod['metadata']['name']}: {reason}"
+    return None if len(current) == wanted else f"{len(current)} of {wanted} pods exist"
+
+
+def pod_problem(pod: Json) -> str | None:
+    """Why a pod does not get on: image, crash, scheduling; None when nothing is known to be wrong (yet)."""
+    status = pod.get("status", {})
+    if status.get("phase") == "Failed":
+        return f"it failed: {status.get('reason', '')} {status.get('message', '')}".strip()
+    scheduled = _condition(pod, "PodScheduled")
+    if scheduled.get("status") == "False":
+        return f"{scheduled.get('reason', 'Unschedulable')}: {scheduled.get('message', '')}"
+    for container in [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]:
+        problem = _container_problem(container)
+        if problem:
+            return problem
+    return None
+
+
+UNREADY: Final[Mapping[str, Unready]] = {
+    "CustomResourceDefinition": crd_unready,
+    "DaemonSet": daemon_set_unready,
+    "Deployment": deployment_unready,
+    "Job": job_unready,
+    "Namespace": namespace_unready,
+    "Node": node_unready,
+    "PersistentVolumeClaim": claim_unready,
+    "Pod": pod_unready,
+    "Service": service_unready,
+    "StatefulSet": stateful_set_unready,
+}
+"""The function of each kind that has a readiness; every other kind is ready as soon as it exists."""
+
+
+def unready(obj: Json) -> str | None:
+    """Why an object of any kind is not ready, None when it is."""
+    check = UNREADY.get(obj["kind"])
+    return check(obj) if check else None
+
+
+def _container_problem(container: Json) -> str | None:
+    state, name = container.get("state", {}), container.get("name")
+    waiting = state.get("waiting") or {}
+    if waiting.get("reason") and waiting["reason"] not in _PASSING:
+        last = (container.get("lastState") or {}).get("terminated") or {}
+        told = waiting.get("message") or ""
+        ended = f" (last exit code {last['exitCode']}, {last.get('reason', '')})" if "exitCode" in last else ""
+        return f"container {name} {waiting['reason']}: {told}{ended}".rstrip(": ")
+    terminated = state.get("terminated") or {}
+    if terminated.get("exitCode"):
+        return f"container {name} ended with exit code {terminated['exitCode']}: {terminated.get('reason', '')}".rstrip(": ")
+    return None
+
+
+def _replicas(obj: Json) -> int:
+    wanted = obj["spec"].get("replicas")
+    return 1 if wanted is None else int(wanted)
+
+
+def _observed(obj: Json) -> bool:
+    return bool(obj.get("status", {}).get("observedGeneration", 0) >= obj["metadata"].get("generation", 0))
+
+
+def _condition(obj: Json, kind: str) -> Json:
+    conditions = obj.get("status", {}).get("conditions") or []
+    return next((item for item in conditions if item.get("type") == kind), {})
