@@ -61,7 +61,7 @@ sanity: $(READY) ## ansible-test sanity
 test-unit: $(READY) ## tests without any server; those of what runs on hosts on Python 3.9 too
 	$(PYTEST) tests/unit $(PYTEST_ARGUMENTS)
 	cd $(TREE) && tools/python-floor $(VENV)-floor $$(python -c 'import ansible; print(ansible.__path__[0])') \
-	  --junitxml=$(JUNIT)/$@-floor.xml -p no:cacheprovider tests/unit/module_utils/_host tests/unit/module_utils/_ansible
+	  --junitxml=$(JUNIT)/$@-floor.xml -p no:cacheprovider tests/unit/floor $(wildcard tests/unit/module_utils/_host tests/unit/module_utils/_ansible)
 
 test-api: $(READY) ## tests against a real API server and etcd from the bundle
 	$(PYTEST) tests/integration/api $(PYTEST_ARGUMENTS)
