@@ -13,17 +13,17 @@ from typing import Final
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json
 
-Unready = Callable[[Json], str | None]
+Problem = Callable[[Json], str | None]
 
 # Container states that pass by themselves and explain nothing.
 _PASSING: Final = frozenset({"ContainerCreating", "PodInitializing"})
 
 
-def deployment_unready(obj: Json) -> str | None:
+def deployment_problem(obj: Json) -> str | None:
     """Ready: the present template is rolled out to all replicas, all are available, none of an older template is left.
 
     Pods that are still terminating count only where the server reports them (status.terminatingReplicas, Kubernetes 1.33
-    on, by feature gate); see pods_unready for certainty.
+    on, by feature gate); see pods_problem for certainty.
     """
     status, wanted = obj.get("status", {}), _replicas(obj)
     if obj["spec"].get("paused"):
@@ -48,7 +48,7 @@ def deployment_unready(obj: Json) -> str | None:
     return None
 
 
-def stateful_set_unready(obj: Json) -> str | None:
+def stateful_set_problem(obj: Json) -> str | None:
     """Ready: all replicas are of the update revision and available. With a partition only those above it must be."""
     status, wanted = obj.get("status", {}), _replicas(obj)
     if not _observed(obj):
@@ -66,7 +66,7 @@ def stateful_set_unready(obj: Json) -> str | None:
     return None
 
 
-def daemon_set_unready(obj: Json) -> str | None:
+def daemon_set_problem(obj: Json) -> str | None:
     """Ready: on every node that should run it a pod of the present template is available. No such node is ready too."""
     status = obj.get("status", {})
     if not _observed(obj):
@@ -79,7 +79,7 @@ def daemon_set_unready(obj: Json) -> str | None:
     return None
 
 
-def service_unready(obj: Json) -> str | None:
+def service_problem(obj: Json) -> str | None:
     """Ready: type LoadBalancer has an address; other types are always ready."""
     if obj["spec"].get("type") == "LoadBalancer" and not load_balancer_address(obj):
         return "no load-balancer address has been assigned; is there a load balancer with a free address in the cluster?"
@@ -92,7 +92,7 @@ def load_balancer_address(service: Json) -> str | None:
     return next((item[key] for key in ("ip", "hostname") for item in ingress if item.get(key)), None)
 
 
-def crd_unready(obj: Json) -> str | None:
+def crd_problem(obj: Json) -> str | None:
     """Ready: names are accepted and the kind is served."""
     names = _condition(obj, "NamesAccepted")
     if names.get("status") == "False":
@@ -102,7 +102,7 @@ def crd_unready(obj: Json) -> str | None:
     return None
 
 
-def job_unready(obj: Json) -> str | None:
+def job_problem(obj: Json) -> str | None:
     """Ready: complete."""
     failed = _condition(obj, "Failed")
     if failed.get("status") == "True":
@@ -110,81 +110,76 @@ def job_unready(obj: Json) -> str | None:
     return None if _condition(obj, "Complete").get("status") == "True" else "it is not complete yet"
 
 
-def claim_unready(obj: Json) -> str | None:
+def claim_problem(obj: Json) -> str | None:
     """Ready: bound, or waiting for its first pod (volumeBindingMode WaitForFirstConsumer leaves it Pending)."""
     phase = obj.get("status", {}).get("phase", "Pending")
     return "its volume is lost" if phase == "Lost" else None
 
 
-def namespace_unready(obj: Json) -> str | None:
+def namespace_problem(obj: Json) -> str | None:
     """Ready: not on its way out."""
     return "it is being deleted" if obj.get("metadata", {}).get("deletionTimestamp") else None
 
 
-def node_unready(obj: Json) -> str | None:
+def node_problem(obj: Json) -> str | None:
     """Ready: the kubelet says so."""
     ready = _condition(obj, "Ready")
     return None if ready.get("status") == "True" else (ready.get("message") or "its kubelet has not reported yet")
 
 
-def pod_unready(obj: Json) -> str | None:
-    """Ready: condition Ready is true and it is not terminating."""
-    if obj.get("metadata", {}).get("deletionTimestamp"):
-        return "it is terminating"
-    if _condition(obj, "Ready").get("status") == "True":
-        return None
-    return pod_problem(obj) or "its containers are not ready yet"
+def pod_ready(pod: Json) -> bool:
+    """Whether condition Ready is true and the pod is not terminating."""
+    return not pod.get("metadata", {}).get("deletionTimestamp") and _condition(pod, "Ready").get("status") == "True"
 
 
-def pods_unready(pods: Iterable[Json], *, wanted: int, template_hash: str) -> str | None:
+def pods_problem(pods: Iterable[Json], *, wanted: int, template_hash: str) -> str | None:
     """Ready: exactly `wanted` ready pods with the label pod-template-hash=template_hash, and no other pod, also no terminating one."""
     current: list[Json] = []
-    older: list[Json] = []
     for pod in pods:
-        same = pod["metadata"].get("labels", {}).get("pod-template-hash") == template_hash
-        (current if same else older).append(pod)
-    if older:
-        return f"pod {older[0]['metadata']['name']} of an older template is left"
+        if pod["metadata"].get("labels", {}).get("pod-template-hash") != template_hash:
+            return f"pod {pod['metadata']['name']} of an older template is left"
+        current.append(pod)
     for pod in current:
-        reason = pod_unready(pod)
+        reason = pod_problem(pod)
         if reason:
             return f"pod {pod['metadata']['name']}: {reason}"
     return None if len(current) == wanted else f"{len(current)} of {wanted} pods exist"
 
 
 def pod_problem(pod: Json) -> str | None:
-    """Why a pod does not get on: image, crash, scheduling; None when nothing is known to be wrong (yet)."""
+    """Ready: see pod_ready. The reason tells what holds the pod up: scheduling, image, crash; or that it takes its time."""
+    if pod_ready(pod):
+        return None
+    if pod.get("metadata", {}).get("deletionTimestamp"):
+        return "it is terminating"
     status = pod.get("status", {})
     if status.get("phase") == "Failed":
-        return f"it failed: {status.get('reason', '')} {status.get('message', '')}".strip()
+        return f"it failed: {status.get('reason', '')} {status.get('message', '')}".rstrip(": ")
     scheduled = _condition(pod, "PodScheduled")
     if scheduled.get("status") == "False":
         return f"{scheduled.get('reason', 'Unschedulable')}: {scheduled.get('message', '')}"
-    for container in [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]:
-        problem = _container_problem(container)
-        if problem:
-            return problem
-    return None
+    containers = [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]
+    return next(filter(None, map(_container_problem, containers)), "its containers are not ready yet")
 
 
-UNREADY: Final[Mapping[str, Unready]] = {
-    "CustomResourceDefinition": crd_unready,
-    "DaemonSet": daemon_set_unready,
-    "Deployment": deployment_unready,
-    "Job": job_unready,
-    "Namespace": namespace_unready,
-    "Node": node_unready,
-    "PersistentVolumeClaim": claim_unready,
-    "Pod": pod_unready,
-    "Service": service_unready,
-    "StatefulSet": stateful_set_unready,
+PROBLEMS: Final[Mapping[str, Problem]] = {
+    "CustomResourceDefinition": crd_problem,
+    "DaemonSet": daemon_set_problem,
+    "Deployment": deployment_problem,
+    "Job": job_problem,
+    "Namespace": namespace_problem,
+    "Node": node_problem,
+    "PersistentVolumeClaim": claim_problem,
+    "Pod": pod_problem,
+    "Service": service_problem,
+    "StatefulSet": stateful_set_problem,
 }
 """The function of each kind that has a readiness; every other kind is ready as soon as it exists."""
 
 
-def unready(obj: Json) -> str | None:
+def problem(obj: Json) -> str | None:
     """Why an object of any kind is not ready, None when it is."""
-    check = UNREADY.get(obj["kind"])
+    check = PROBLEMS.get(obj["kind"])
     return check(obj) if check else None
 
 

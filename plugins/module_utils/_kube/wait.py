@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import HostedKubernetesError
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.readiness import problem
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json, Resource
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.client import Client, Event
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.errors import ApiError, GoneError, UnreachableError
@@ -27,11 +28,11 @@ _FIRST_PAUSE_S: Final = 0.2
 _LONGEST_PAUSE_S: Final = 5.0
 
 
-class WaitTimeoutError(HostedKubernetesError):
-    """The time is over. last: the objects as last seen; reason: why they were not content."""
+class WaitTimeout(HostedKubernetesError):  # noqa: N818  (a timeout is an error)
+    """The time is over. last: the objects as last seen; reason: why they were not as wanted."""
 
-    def __init__(self, what: str, timeout_s: float, reason: str, last: Objects) -> None:
-        super().__init__(f"{what}: not ready after {timeout_s:g} s: {reason}", reason=reason)
+    def __init__(self, what: str, waited_s: float, reason: str, last: Objects) -> None:
+        super().__init__(f"{what}: not ready after {waited_s:.0f} s: {reason}", reason=reason)
         self.reason = reason
         self.last = last
 
@@ -42,22 +43,30 @@ def wait_for(
     name: str,
     namespace: str = "",
     *,
-    predicate: Callable[[Json | None], str | None],
-    timeout_s: float,
+    predicate: Callable[[Json | None], bool],
+    deadline: float,
+    explain: Callable[[Json], str | None] = problem,
 ) -> Json | None:
-    """Wait until predicate(object) returns None; the object is None while it does not exist. Returns the last object.
+    """Wait until predicate(object) holds; the object is None while it does not exist. Returns the last object.
 
-    predicate: returns why the object is not as wanted (see _api/readiness.py). Raises WaitTimeoutError.
+    deadline: on the clock of time.monotonic(). explain: why an object is not as wanted, for the error; by default why it
+    is not ready. Raises WaitTimeout.
     """
     key = (namespace if resource.namespaced else "", name)
+
+    def explained(objects: Objects) -> str:
+        found = objects.get(key)
+        return "it does not exist" if found is None else (explain(found) or "it is ready, but not as waited for")
+
     found = wait_until(
         client,
         resource,
         namespace=namespace,
         field_selector=f"metadata.name={name}",
         predicate=lambda objects: predicate(objects.get(key)),
-        timeout_s=timeout_s,
+        deadline=deadline,
         what=f"{resource.kind} {namespace}/{name}" if namespace else f"{resource.kind} {name}",
+        explain=explained,
     )
     return found.get(key)
 
@@ -69,34 +78,38 @@ def wait_until(
     namespace: str | None = None,
     label_selector: str | None = None,
     field_selector: str | None = None,
-    predicate: Callable[[Objects], str | None],
-    timeout_s: float,
+    predicate: Callable[[Objects], bool],
+    deadline: float,
     what: str,
+    explain: Callable[[Objects], str],
     sleep: Callable[[float], None] = time.sleep,
 ) -> Objects:
-    """Wait until predicate(all selected objects) returns None. Returns the objects.
+    """Wait until predicate(all selected objects) holds. Returns the objects.
 
-    predicate: is called after the first list and after each change; returns the reason for waiting on.
-    what: names the objects in the error. Raises WaitTimeoutError; errors other than a passing loss of the server are raised.
+    predicate: is called after each list and each change. deadline: on the clock of time.monotonic(). what: names the
+    objects in the error, explain: says why they are not as wanted. Raises WaitTimeout; an answer that is an error is raised
+    at once unless it is a passing fault (429, 5xx).
     """
-    end = time.monotonic() + timeout_s
+    started = time.monotonic()
     wait = _Wait(client, resource, _Selection(namespace, label_selector, field_selector), predicate)
     pause_s = _FIRST_PAUSE_S
     while True:
+        fault: HostedKubernetesError | None = None
         try:
-            if wait.satisfied_before(end):
+            if wait.satisfied_before(deadline):
                 return wait.objects
-            pause_s, fault, cause = _FIRST_PAUSE_S, "", None
+            pause_s = _FIRST_PAUSE_S
         except GoneError:
             continue
         except (UnreachableError, ApiError) as error:
-            if isinstance(error, ApiError) and error.status < http.client.INTERNAL_SERVER_ERROR:
+            if isinstance(error, ApiError) and not _passing(error.status):
                 raise
-            fault, cause = f"; then {error.msg}", error
-            sleep(max(0, min(pause_s, end - time.monotonic())))
+            fault = error
+            sleep(max(0.0, min(pause_s, deadline - time.monotonic())))
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
-        if time.monotonic() >= end:
-            raise WaitTimeoutError(what, timeout_s, wait.reason + fault, wait.objects) from cause
+        if time.monotonic() >= deadline:
+            reason = explain(wait.objects) + (f"; at last {fault.msg}" if fault else "")
+            raise WaitTimeout(what, time.monotonic() - started, reason, wait.objects) from fault
 
 
 @dataclass(frozen=True)
@@ -109,12 +122,11 @@ class _Selection:
 class _Wait:
     """What a wait has seen so far."""
 
-    def __init__(self, client: Client, resource: Resource, selection: _Selection, predicate: Callable[[Objects], str | None]) -> None:
+    def __init__(self, client: Client, resource: Resource, selection: _Selection, predicate: Callable[[Objects], bool]) -> None:
         self.objects: dict[tuple[str, str], Json] = {}
-        self.reason = "nothing has been seen of it"
         self._client, self._resource, self._selection, self._predicate = client, resource, selection, predicate
 
-    def satisfied_before(self, end: float) -> bool:
+    def satisfied_before(self, deadline: float) -> bool:
         """List, then watch until the predicate is content (True) or the watch ends (False)."""
         selection = self._selection
         listed = self._client.list(
@@ -124,8 +136,8 @@ class _Wait:
             field_selector=selection.field_selector,
         )
         self.objects = {_key(item): item for item in listed.items}
-        left_s = end - time.monotonic()
-        if self._content():
+        left_s = deadline - time.monotonic()
+        if self._predicate(self.objects):
             return True
         if left_s <= 0:
             return False
@@ -139,16 +151,15 @@ class _Wait:
         )
         with contextlib.closing(events):
             for event in events:
-                if _changed(self.objects, event) and self._content():
+                if _changed(self.objects, event) and self._predicate(self.objects):
                     return True
-                if time.monotonic() >= end:
+                if time.monotonic() >= deadline:
                     return False
         return False
 
-    def _content(self) -> bool:
-        reason = self._predicate(self.objects)
-        self.reason = reason or ""
-        return reason is None
+
+def _passing(status: int) -> bool:
+    return status == http.client.TOO_MANY_REQUESTS or status >= http.client.INTERNAL_SERVER_ERROR
 
 
 def _changed(objects: dict[tuple[str, str], Json], event: Event) -> bool:
