@@ -1,0 +1,43 @@
+# Copyright: hosted.kubernetes contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the objects inside a tenant cluster need beside its definition."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.unknown import has_unknown
+
+
+@dataclass(frozen=True)
+class TenantInputs:
+    """Where and how a tenant's API server is reached. Every text may hold UNKNOWN: it is formatted, never parsed.
+
+    endpoint_host, endpoint_port: the published endpoint, an address (IPv6 without brackets) or a name.
+    ca_certificate_b64: base64 of the PEM of the tenant's certificate authority.
+    advertise_address: the IP address behind Service default/kubernetes.
+    """
+
+    endpoint_host: str
+    endpoint_port: int
+    ca_certificate_b64: str
+    advertise_address: str
+
+    @property
+    def endpoint(self) -> str:
+        """host:port, IPv6 addresses in brackets."""
+        host = f"[{self.endpoint_host}]" if ":" in self.endpoint_host else self.endpoint_host
+        return f"{host}:{self.endpoint_port}"
+
+    @property
+    def server(self) -> str:
+        """The endpoint as a URL."""
+        return f"https://{self.endpoint}"
+
+    @classmethod
+    def of_pem(cls, endpoint_host: str, endpoint_port: int, ca_certificate: str, advertise_address: str) -> TenantInputs:
+        """Build inputs from the PEM text of the authority; UNKNOWN stays UNKNOWN."""
+        encoded = ca_certificate if has_unknown(ca_certificate) else base64.b64encode(ca_certificate.encode()).decode()
+        return cls(endpoint_host, endpoint_port, encoded, advertise_address)
