@@ -67,6 +67,7 @@ _RESOURCES: Final = (
     Resource("apps/v1", "Deployment", "deployments", True),
     Resource("apps/v1", "ReplicaSet", "replicasets", True),
     Resource("apps/v1", "StatefulSet", "statefulsets", True),
+    Resource("batch/v1", "CronJob", "cronjobs", True),
     Resource("coordination.k8s.io/v1", "Lease", "leases", True),
     Resource("discovery.k8s.io/v1", "EndpointSlice", "endpointslices", True),
     Resource("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies", True),
