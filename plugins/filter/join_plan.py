@@ -1,0 +1,74 @@
+# Copyright: hosted.kubernetes contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The filter join_plan: what must happen to a host so that it is a node of its tenant cluster."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: join_plan
+short_description: Decide whether a host joins a tenant cluster
+description:
+  - Compares the facts of a host with the tenant cluster and says whether to join, to reset and join again, or to leave the host alone.
+  - Fails with everything that is in the way, such as a host that has joined another cluster.
+version_added: 0.1.0
+author:
+  - hosted.kubernetes contributors (@hosted-kubernetes)
+positional: _input
+options:
+  _input:
+    description: The facts that M(hosted.kubernetes.host_info) returned.
+    type: dict
+    required: true
+  host:
+    description: Name of the host for messages.
+    type: str
+    required: true
+  target:
+    description: The tenant cluster that M(hosted.kubernetes.join_info) returned.
+    type: dict
+    required: true
+  requirements:
+    description: What is asked of the host.
+    type: dict
+    required: true
+"""
+
+EXAMPLES = r"""
+- name: Decide
+  ansible.builtin.set_fact:
+    plan: "{{ facts.host | hosted.kubernetes.join_plan(host=inventory_hostname, target=tenant.target, requirements=requirements) }}"
+"""
+
+RETURN = r"""
+_value:
+  description: The decision with its reason; C(action) is V(join), V(rejoin) or V(none).
+  type: dict
+  sample:
+    action: join
+    reason: the host has not joined any cluster
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ansible.errors import AnsibleFilterError
+
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import HostedKubernetesError
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.join import JoinRequirements, JoinTarget, plan_join
+
+
+def join_plan(facts: Mapping[str, Any], host: str, target: Mapping[str, Any], requirements: Mapping[str, Any]) -> dict[str, str]:
+    try:
+        plan = plan_join(host, facts, JoinTarget(**target), JoinRequirements(**requirements), now_s=int(time.time()))
+    except HostedKubernetesError as error:
+        raise AnsibleFilterError(error.msg) from error
+    return {"action": plan.action.value, "reason": plan.reason}
+
+
+class FilterModule:
+    """Names the filter for Ansible."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        return {"join_plan": join_plan}

@@ -1,0 +1,148 @@
+# Copyright: hosted.kubernetes contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The one decision about a host and a tenant cluster: join, join again, leave alone, or refuse.
+
+A host belongs to the cluster whose CA its kubelet trusts (kubelet.conf). Names and addresses may change, the key of the
+CA may not, so keys are compared, by the hash that kubeadm pins.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final
+
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import InvalidError
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.versions import kubelet_problem
+
+_NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+# Certificates are valid from five minutes before they are issued (k8s.io/kubernetes/pkg/controller/certificates).
+_CLOCK_TOLERANCE_S: Final = 240
+
+
+class JoinAction(StrEnum):
+    """NONE: the host is a node of this tenant. REJOIN: reset first, what an earlier join left is of no use."""
+
+    JOIN = "join"
+    REJOIN = "rejoin"
+    NONE = "none"
+
+
+@dataclass(frozen=True)
+class JoinTarget:
+    """The tenant cluster as it answers. ca_hashes as "sha256:…"; endpoint is a URL; has_node: a Node of that name exists."""
+
+    tenant: str
+    endpoint: str
+    ca_hashes: Sequence[str]
+    version: str
+    has_node: bool
+
+
+@dataclass(frozen=True)
+class JoinRequirements:
+    """What is asked of a host. tools by name with the reason they are needed."""
+
+    node_name: str
+    bundle_version: str
+    bundle_arch: str
+    tools: Mapping[str, str]
+    minimum_free_mb: int
+    minimum_memory_mb: int
+
+
+@dataclass(frozen=True)
+class JoinPlan:
+    action: JoinAction
+    reason: str
+
+
+def plan_join(host: str, facts: Mapping[str, Any], target: JoinTarget, wanted: JoinRequirements, *, now_s: int) -> JoinPlan:
+    """Decide what must happen to one host so that it is a node of its tenant cluster.
+
+    host: inventory name, for messages. facts: what module host_info returned. now_s: controller's clock, seconds since the epoch.
+    Raises InvalidError with all that is in the way, when something is; nothing has been changed then.
+    """
+    membership = facts["membership"]
+    problems = _basic_problems(facts, wanted)
+    problems += _foreign_problems(membership, target)
+    skew = kubelet_problem(target.version, wanted.bundle_version)
+    problems += [f"bundle of {wanted.bundle_version}, tenant of {target.version}: {skew}"] if skew else []
+    if problems:
+        raise InvalidError.from_problems(f"host {host}", problems)
+    plan = _decide(membership, target, now_s=now_s)
+    if plan.action is not JoinAction.NONE:
+        problems = _room_problems(facts, wanted, target, is_fresh=plan.action is JoinAction.JOIN, now_s=now_s)
+    if problems:
+        raise InvalidError.from_problems(f"host {host}", problems)
+    return plan
+
+
+def _decide(membership: Mapping[str, Any], target: JoinTarget, *, now_s: int) -> JoinPlan:
+    conf = membership["kubelet_conf"]
+    if conf is None:
+        left = list(membership["leftovers"]) + (["bootstrap-kubelet.conf"] if membership["has_bootstrap_conf"] else [])
+        if left:
+            return JoinPlan(JoinAction.REJOIN, f"an earlier join did not finish (found {', '.join(left)}, no kubelet.conf)")
+        return JoinPlan(JoinAction.JOIN, "the host has not joined any cluster")
+    if conf["problem"]:
+        return JoinPlan(JoinAction.REJOIN, f"kubelet.conf: {conf['problem']}")
+    if conf["client_not_after_s"] is None:
+        return JoinPlan(JoinAction.REJOIN, "the kubelet never got its client certificate")
+    if conf["client_not_after_s"] <= now_s:
+        return JoinPlan(JoinAction.REJOIN, "the kubelet's client certificate has expired")
+    if not target.has_node:
+        return JoinPlan(JoinAction.REJOIN, "the tenant has no Node of this name any more")
+    return JoinPlan(JoinAction.NONE, f"joined to tenant {target.tenant}")
+
+
+def _basic_problems(facts: Mapping[str, Any], wanted: JoinRequirements) -> list[str]:
+    problems = []
+    if not _NAME.fullmatch(wanted.node_name) or len(wanted.node_name) > 253:
+        problems.append(f'node name "{wanted.node_name}" is not a DNS name in lower case; set worker_node_name')
+    if not facts["is_root"]:
+        problems.append("the connecting user does not become root; give it sudo, or set ansible_become_password")
+    if not facts["is_systemd"]:
+        problems.append("it is not booted with systemd; only Linux hosts with systemd can become workers")
+    if facts["architecture"] != wanted.bundle_arch:
+        problems.append(f"it is {facts['architecture']}, the bundle is for {wanted.bundle_arch}; name a bundle for its architecture")
+    missing = [f"{name} ({why})" for name, why in sorted(wanted.tools.items()) if not facts["tools"].get(name)]
+    if missing:
+        problems.append(f"not installed: {', '.join(missing)}; install the packages of your distribution that bring them")
+    return problems
+
+
+def _foreign_problems(membership: Mapping[str, Any], target: JoinTarget) -> list[str]:
+    conf = membership["kubelet_conf"]
+    if any(name.startswith("kube-apiserver") for name in membership["static_pods"]):
+        where = conf["server"] if conf else "its own cluster"
+        return [f"it runs a control plane ({where}) and cannot become a worker of tenant {target.tenant}; choose another host"]
+    if conf is None or not conf["ca_hashes"] or set(conf["ca_hashes"]) & set(target.ca_hashes):
+        return []
+    theirs = f"{conf['server']} with CA {', '.join(conf['ca_names'])} ({', '.join(conf['ca_hashes'])})"
+    ours = f"tenant {target.tenant} at {target.endpoint} ({', '.join(target.ca_hashes)})"
+    return [f"it has joined another cluster: {theirs}, not {ours}; run the playbook worker_reset on it, or choose another host"]
+
+
+def _room_problems(facts: Mapping[str, Any], wanted: JoinRequirements, target: JoinTarget, *, is_fresh: bool, now_s: int) -> list[str]:
+    """What only matters when the host is going to join: a node that has joined uses its port and may have filled its disk."""
+    problems = [
+        f"{path}: {free} MiB free, {wanted.minimum_free_mb} MiB are needed; free some, or set worker_minimum_free_mb"
+        for path, free in sorted(facts["free_mb"].items())
+        if free < wanted.minimum_free_mb
+    ]
+    if facts["memory_mb"] < wanted.minimum_memory_mb:
+        problems.append(f"{facts['memory_mb']} MiB of memory, {wanted.minimum_memory_mb} MiB are needed")
+    if is_fresh:
+        problems += [f"TCP port {port} is in use by {process}; stop it" for port, process in sorted(facts["ports"].items())]
+    problems += [
+        f"it cannot reach tenant {target.tenant} at {where}; check routes and firewalls between them" for where in facts["unreachable"]
+    ]
+    if abs(facts["time_s"] - now_s) > _CLOCK_TOLERANCE_S:
+        problems.append(
+            f"its clock is {facts['time_s'] - now_s:+d} s off the controller's; certificates would not be valid; synchronise it"
+        )
+    return problems

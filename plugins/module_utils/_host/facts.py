@@ -1,0 +1,174 @@
+# Copyright: hosted.kubernetes contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a host is like before it joins, read without changing anything: resources, tools, ports, and where it has joined.
+
+Every fact is JSON-able; whether it is good enough is decided by _api/join.py, on the controller.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+import platform
+import re
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ansible_collections.hosted.kubernetes.plugins.module_utils._host import system, x509
+
+KUBELET_CONF = "/etc/kubernetes/kubelet.conf"
+BOOTSTRAP_CONF = "/etc/kubernetes/bootstrap-kubelet.conf"
+# What a join leaves on a host, besides the two above.
+LEFTOVERS = ("/etc/kubernetes/pki/ca.crt", "/var/lib/kubelet/config.yaml", "/var/lib/kubelet/kubeadm-flags.env")
+MANIFESTS = "/etc/kubernetes/manifests"
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "ppc64le": "ppc64le", "s390x": "s390x", "riscv64": "riscv64"}
+_LISTEN = "0A"
+
+Json = dict[str, Any]
+
+
+def read(tools: Sequence[str], ports: Sequence[int], disks: Sequence[str], connect: Sequence[str], connect_timeout_s: float) -> Json:
+    """Read all facts of this host.
+
+    tools: names of executables to look for. ports: TCP ports that should be free. disks: paths whose free space counts;
+    the nearest existing parent is measured. connect: "address:port" that this host should reach.
+    """
+    return {
+        "hostname": socket.gethostname(),
+        "time_s": int(time.time()),
+        "python": platform.python_version(),
+        "architecture": _ARCHITECTURES.get(platform.machine(), platform.machine()),
+        "kernel": platform.release(),
+        "is_root": os.geteuid() == 0,
+        "is_systemd": os.path.isdir("/run/systemd/system"),
+        "cpus": os.cpu_count() or 0,
+        "memory_mb": memory_mb(_text("/proc/meminfo")),
+        "swaps": system.active_swaps(_text("/proc/swaps")),
+        "cgroup_version": 2 if os.path.exists("/sys/fs/cgroup/cgroup.controllers") else 1,
+        "tools": {name: shutil.which(name, path=system.tool_environment()["PATH"]) for name in tools},
+        "ports": used_ports(ports, _text("/proc/net/tcp") + _text("/proc/net/tcp6")),
+        "free_mb": {path: _free_mb(path) for path in disks},
+        "unreachable": [target for target in connect if not _can_connect(target, connect_timeout_s)],
+        "membership": read_membership(),
+    }
+
+
+def read_membership() -> Json:
+    """Read where this host has joined: kubelet_conf is None when it has not; problem is set when it cannot be read."""
+    return {
+        "kubelet_conf": describe_kubelet_conf(_text(KUBELET_CONF)) if os.path.exists(KUBELET_CONF) else None,
+        "has_bootstrap_conf": os.path.exists(BOOTSTRAP_CONF),
+        "leftovers": [path for path in LEFTOVERS if os.path.exists(path)],
+        "static_pods": sorted(os.listdir(MANIFESTS)) if os.path.isdir(MANIFESTS) else [],
+        "is_kubelet_running": _is_active("kubelet.service"),
+        "kubelet_version": _kubelet_version(),
+    }
+
+
+def describe_kubelet_conf(text: str) -> Json:
+    """Describe a kubelet.conf as kubeadm and the kubelet write it, certificate files included.
+
+    Returns server, ca_hashes, ca_names, client_not_after_s (None when the kubelet has no client certificate) and problem.
+    """
+    found: Json = {"server": _value(text, "server"), "ca_hashes": [], "ca_names": [], "client_not_after_s": None, "problem": None}
+    try:
+        authorities = x509.read_pem(_pem(text, "certificate-authority"))
+        clients = x509.read_pem(_pem(text, "client-certificate"))
+    except (x509.DerError, binascii.Error, UnicodeDecodeError) as error:
+        return {**found, "problem": f"a certificate in it cannot be read: {error}"}
+    found["ca_hashes"] = sorted({item.public_key_hash for item in authorities})
+    found["ca_names"] = sorted({item.common_name for item in authorities})
+    if clients:
+        found["client_not_after_s"] = int(clients[0].not_after.timestamp())
+    return found
+
+
+def memory_mb(meminfo: str) -> int:
+    """Return MemTotal of /proc/meminfo in MiB, 0 when it has none."""
+    found = re.search(r"^MemTotal:\s+(\d+) kB", meminfo, re.MULTILINE)
+    return int(found.group(1)) // 1024 if found else 0
+
+
+def used_ports(ports: Sequence[int], proc_net_tcp: str) -> dict[str, str]:
+    """Return the process (or "another process") that listens on each of ports; keys are text, as JSON wants them."""
+    inodes = {}
+    for line in proc_net_tcp.splitlines():
+        columns = line.split()
+        if len(columns) > 9 and columns[3] == _LISTEN:
+            inodes[int(columns[1].rsplit(":", 1)[1], 16)] = columns[9]
+    taken = {port: inodes[port] for port in ports if port in inodes}
+    owners = _socket_owners(set(taken.values())) if taken else {}
+    return {str(port): owners.get(inode, "another process") for port, inode in taken.items()}
+
+
+def _socket_owners(inodes: set[str]) -> Mapping[str, str]:
+    owners = {}
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            links = [os.readlink(f"/proc/{pid}/fd/{number}") for number in os.listdir(f"/proc/{pid}/fd")]
+        except OSError:
+            continue  # the process ended, or is not ours to look into
+        for inode in inodes:
+            if f"socket:[{inode}]" in links:
+                owners[inode] = _text(f"/proc/{pid}/comm").strip()
+    return owners
+
+
+def _pem(text: str, key: str) -> str:
+    """Return the PEM text that a kubeconfig key holds inline or names by path; "" when it has neither."""
+    inline = _value(text, f"{key}-data")
+    if inline:
+        return base64.b64decode(inline).decode()
+    path = _value(text, key)
+    return _text(path) if path else ""
+
+
+def _value(text: str, key: str) -> str | None:
+    found = re.search(rf'^[\s{{,-]*"?{key}"?:\s*"?([^\s",]+)', text, re.MULTILINE)
+    return found.group(1) if found else None
+
+
+def _free_mb(path: str) -> int:
+    while not os.path.exists(path):
+        path = os.path.dirname(path)
+    seen = os.statvfs(path)
+    return seen.f_bavail * seen.f_frsize // (1 << 20)
+
+
+def _can_connect(target: str, timeout_s: float) -> bool:
+    host, port = target.rsplit(":", 1)
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=timeout_s):
+            return True
+    except OSError:
+        return False
+
+
+def _is_active(unit: str) -> bool:
+    try:
+        return subprocess.run(["systemctl", "is-active", "--quiet", unit], check=False, env=system.tool_environment()).returncode == 0
+    except FileNotFoundError:
+        return False
+
+
+def _kubelet_version() -> str | None:
+    kubelet = shutil.which("kubelet", path=system.tool_environment()["PATH"])
+    if kubelet is None:
+        return None
+    done = subprocess.run([kubelet, "--version"], capture_output=True, check=False)
+    found = re.search(r"v\d+\.\d+\.\d+\S*", done.stdout.decode(errors="replace"))
+    return found.group(0) if found else None
+
+
+def _text(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as stream:
+            return stream.read()
+    except OSError:
+        return ""

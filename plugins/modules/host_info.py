@@ -1,0 +1,124 @@
+#!/usr/bin/python
+# Copyright: hosted.kubernetes contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: host_info
+short_description: What a host is like before it joins a cluster
+description:
+  - Reads resources, tools, ports and where the host has joined, and changes nothing.
+  - Needs Python's standard library only. Run as root, since the kubelet's files are readable for root only.
+version_added: 0.1.0
+author:
+  - hosted.kubernetes contributors (@hosted-kubernetes)
+options:
+  tools:
+    description: Names of executables to look for.
+    type: list
+    elements: str
+    default: []
+  ports:
+    description: TCP ports that should be free.
+    type: list
+    elements: int
+    default: []
+  disks:
+    description: Paths whose free space counts; the nearest existing parent is measured.
+    type: list
+    elements: path
+    default: []
+  connect:
+    description: Targets such as V(198.51.100.10:6443) that the host should reach by TCP.
+    type: list
+    elements: str
+    default: []
+  connect_timeout:
+    description: Seconds to wait for each connection.
+    type: float
+    default: 5
+extends_documentation_fragment:
+  - hosted.kubernetes.attributes
+  - hosted.kubernetes.attributes.host
+  - hosted.kubernetes.attributes.info
+"""
+
+EXAMPLES = r"""
+- name: Read the facts of a host
+  hosted.kubernetes.host_info:
+    tools: [iptables, mount]
+    ports: [10250]
+    disks: [/var/lib]
+  become: true
+  register: host
+"""
+
+RETURN = r"""
+host:
+  description: The facts.
+  returned: always
+  type: dict
+  contains:
+    hostname:
+      description: Name of the host.
+      type: str
+    architecture:
+      description: Architecture as bundles name it.
+      type: str
+      sample: amd64
+    free_mb:
+      description: Free space in MiB by path.
+      type: dict
+    memory_mb:
+      description: Memory in MiB.
+      type: int
+    membership:
+      description: Where the host has joined; RV(host.membership.kubelet_conf) is null when it has not.
+      type: dict
+    ports:
+      description: Name of the process by port, for ports in use.
+      type: dict
+    swaps:
+      description: Active swap devices and files.
+      type: list
+      elements: str
+    tools:
+      description: Path by name; null for a tool that is missing.
+      type: dict
+    unreachable:
+      description: Those of O(connect) that the host cannot reach.
+      type: list
+      elements: str
+"""
+
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.hosted.kubernetes.plugins.module_utils._ansible.module import ArgumentSpec, run
+from ansible_collections.hosted.kubernetes.plugins.module_utils._host import facts
+
+SPEC = ArgumentSpec(
+    options={
+        "tools": {"type": "list", "elements": "str", "default": []},
+        "ports": {"type": "list", "elements": "int", "default": []},
+        "disks": {"type": "list", "elements": "path", "default": []},
+        "connect": {"type": "list", "elements": "str", "default": []},
+        "connect_timeout": {"type": "float", "default": 5},
+    }
+)
+
+
+def main_with(module: AnsibleModule) -> dict[str, Any]:
+    params = module.params
+    host = facts.read(params["tools"], params["ports"], params["disks"], params["connect"], params["connect_timeout"])
+    return {"changed": False, "host": host}
+
+
+def main() -> None:
+    run(SPEC, main_with)
+
+
+if __name__ == "__main__":
+    main()
