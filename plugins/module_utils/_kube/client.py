@@ -36,7 +36,13 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.errors imp
     api_error,
     status_of,
 )
-from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.transport import Access, Headers, HttpConnection, Transport
+from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.transport import (
+    Access,
+    Headers,
+    HttpConnection,
+    Transport,
+    stream_lines,
+)
 
 PAGE_SIZE: Final = 500
 _KEPT_CONNECTIONS: Final = 16
@@ -418,9 +424,12 @@ class Client:
         where = f"{self.access.server} ({self.access.origin}): {exchange.method} {exchange.path}"
         if isinstance(error, TimeoutError):
             return UnreachableError(f"{where}: no answer within {exchange.timeout_s:g} s")
+        # With TLS 1.3 a server refuses our certificate only after the handshake, by an alert or just by closing.
+        expired = self._expired()
+        if expired:
+            return expired
         if isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError):
-            # With TLS 1.3 a server refuses our certificate only after the handshake.
-            return self._expired() or TlsError(f"{where}: the server broke off: {error.reason}; it may not accept our certificate")
+            return TlsError(f"{where}: the server broke off: {error.reason}; it may not accept our client certificate")
         return UnreachableError(f"{where}: the connection broke before the answer was complete ({error or type(error).__name__})")
 
     def _expired(self) -> ExpiredCredentialError | None:
@@ -456,15 +465,15 @@ class Client:
                 return ListResult(items=items, resource_version=page["metadata"].get("resourceVersion", ""))
 
     def _lines(self, response: http.client.HTTPResponse, path: str) -> Iterator[bytes]:
+        where = f"{self.access.server} ({self.access.origin}): GET {path}"
         try:
-            while line := response.readline():
-                yield line
+            yield from stream_lines(response)
         except TimeoutError as exc:
-            raise UnreachableError(f"{self.access.server} ({self.access.origin}): GET {path}: the watch fell silent") from exc
-        except (http.client.HTTPException, OSError) as exc:
+            raise UnreachableError(f"{where}: the watch fell silent") from exc
+        except (http.client.HTTPException, OSError, ValueError) as exc:
             if self._closed:
                 return
-            raise UnreachableError(f"{self.access.server} ({self.access.origin}): GET {path}: the watch broke off ({exc})") from exc
+            raise UnreachableError(f"{where}: the watch broke off ({exc or type(exc).__name__})") from exc
 
     def _event(self, event: Json, resource: Resource, path: str) -> Event:
         if event["type"] == "ERROR":

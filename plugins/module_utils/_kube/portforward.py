@@ -94,18 +94,18 @@ class PortForward:
                 thread.start()
 
     def _forward(self, local: socket.socket) -> None:
-        """Serve one accepted connection to its end."""
-        try:
-            with local:
+        """Serve one accepted connection to its end; our user sees the end only after last_error is set."""
+        with local:
+            try:
                 remote, early = self._open()
                 with remote:
                     _Tunnel(local, remote, self._stopped).run(early)
-        except HostedKubernetesError as exc:
-            self.last_error = PortForwardError(f"{self._what}: {exc.msg}")
-        except (OSError, websocket.WebSocketError) as exc:
-            self.last_error = PortForwardError(f"{self._what}: the connection to {self._client.access.server} broke: {exc}")
-        finally:
-            self._threads.discard(threading.current_thread())
+            except HostedKubernetesError as exc:
+                self.last_error = PortForwardError(f"{self._what}: {exc.msg}")
+            except (OSError, websocket.WebSocketError) as exc:
+                self.last_error = PortForwardError(f"{self._what}: the connection to {self._client.access.server} broke: {exc}")
+            finally:
+                self._threads.discard(threading.current_thread())
 
     def _open(self) -> tuple[ssl.SSLSocket, bytes]:
         """Return an upgraded connection and what the server has already sent on it."""

@@ -20,7 +20,7 @@ import tempfile
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import BinaryIO, Final, Protocol
 from urllib.parse import SplitResult, urlsplit
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.errors import (
@@ -223,6 +223,33 @@ class HttpConnection(http.client.HTTPConnection):
         poll = select.poll()
         poll.register(self.sock, select.POLLIN)
         return not poll.poll(0)
+
+
+def stream_lines(response: http.client.HTTPResponse) -> Iterator[bytes]:
+    """Yield the lines of an endless answer as they come; ends when the server ends it properly.
+
+    Raises IncompleteRead when it breaks off: HTTPResponse.readline() would take that for the end.
+    """
+    if not response.chunked:
+        yield from response
+        return
+    stream, line = response.fp, b""
+    while size := int(_whole_line(stream).split(b";")[0], 16):
+        chunk = stream.read(size)
+        if len(chunk) < size or stream.read(2) != b"\r\n":
+            raise http.client.IncompleteRead(chunk)
+        *lines, line = (line + chunk).split(b"\n")
+        yield from lines
+    while _whole_line(stream) != b"\r\n":  # trailers
+        pass
+    response.close()
+
+
+def _whole_line(stream: BinaryIO) -> bytes:
+    line = stream.readline()
+    if not line.endswith(b"\n"):
+        raise http.client.IncompleteRead(line)
+    return line
 
 
 def _split(url: str, origin: str) -> SplitResult:
