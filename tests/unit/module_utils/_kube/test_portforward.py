@@ -70,7 +70,7 @@ class Server:
         while data := connection.recv(65536):
             for payload in decoder.feed(data):
                 connection.sendall(_frame(0, payload[1:].upper()))
-                if b"bye" in payload:
+                if payload[1:] == b"hello and bye ":
                     connection.sendall(bytes([0x80 | websocket.CLOSE, 0]))
                     return
 
