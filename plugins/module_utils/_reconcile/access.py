@@ -12,7 +12,7 @@ from typing import Final
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api import names
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import HostedKubernetesError
-from ansible_collections.hosted.kubernetes.plugins.module_utils._api.readiness import pod_ready
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.readiness import pod_problem, pod_ready
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json, resource_of
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.tenant_control_plane import TenantControlPlane
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.client import Client
@@ -38,9 +38,7 @@ class TenantAccess:
     it is not known. exposed says afterwards whether that endpoint answered from here.
     """
 
-    def __init__(
-        self, management: Client, tenant: TenantControlPlane, kubeconfig: bytes, endpoint: tuple[str, int] | None
-    ) -> None:
+    def __init__(self, management: Client, tenant: TenantControlPlane, kubeconfig: bytes, endpoint: tuple[str, int] | None) -> None:
         self._management, self._tenant, self._kubeconfig = management, tenant, kubeconfig
         self._stack = ExitStack()
         self.exposed = bool(endpoint and answers(*endpoint))
@@ -67,28 +65,11 @@ class TenantAccess:
         pod = next((pod for pod in pods if pod_ready(pod)), None)
         if pod is None:
             raise HostedKubernetesError(f"TenantControlPlane {self._tenant.key}: no control-plane pod is ready: {pod_reasons(pods)}")
-        forward = PortForward(
-            self._management, self._tenant.namespace, pod["metadata"]["name"], self._tenant.network.port
-        )
+        forward = PortForward(self._management, self._tenant.namespace, pod["metadata"]["name"], self._tenant.network.port)
         return self._stack.enter_context(forward).address
 
 
 def pod_reasons(pods: list[Json]) -> str:
-    """Why control-plane pods are not ready, one clause per pod with the worst container's reason."""
-    reasons = [f"pod {pod['metadata']['name']} {_pod_reason(pod)}" for pod in pods if not pod_ready(pod)]
+    """Why control-plane pods are not ready, one clause per pod."""
+    reasons = [f"pod {pod['metadata']['name']}: {pod_problem(pod)}" for pod in pods if not pod_ready(pod)]
     return "; ".join(reasons) or "no pod exists (see the events of its ReplicaSet)"
-
-
-def _pod_reason(pod: Json) -> str:
-    status = pod.get("status", {})
-    for container in [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]:
-        state = container.get("state", {})
-        waiting, ended = state.get("waiting"), state.get("terminated") or container.get("lastState", {}).get("terminated")
-        if waiting and waiting.get("reason") not in ("ContainerCreating", "PodInitializing"):
-            return f"container {container['name']} {waiting['reason']} {waiting.get('message', '')}".strip()
-        if ended and not container.get("ready"):
-            return f"container {container['name']} ended with code {ended.get('exitCode')} {ended.get('reason', '')}".strip()
-    for condition in status.get("conditions") or []:
-        if condition.get("status") == "False" and condition.get("message"):
-            return f"{condition.get('reason', '')} {condition['message']}".strip()
-    return str(status.get("phase", "Pending"))

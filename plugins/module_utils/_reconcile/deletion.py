@@ -106,9 +106,7 @@ class _Deletion:
             return
         finalizers = self.observed.resource["metadata"].get("finalizers") or []
         left = [item for item in finalizers if item != names.FINALIZER]
-        change = self._change(
-            self._resource_ref, Action.PATCH, "everything it owned is gone", DeletionStage.RESOURCE
-        )
+        change = self._change(self._resource_ref, Action.PATCH, "everything it owned is gone", DeletionStage.RESOURCE)
         fields = (FieldChange("metadata.finalizers", list(finalizers), left or None),)
         yield replace(change, fields=fields, body={"metadata": {"finalizers": left or None}})
 

@@ -135,9 +135,7 @@ class _Run:
         facts = replace(facts, checksums=plan_secrets(self.desired, self.observed, facts, now).checksums)
         tenant = self.desired.tenant
         spec = next(
-            spec
-            for spec in secret_specs(self.desired, self.observed, facts)
-            if tenant.secret_name(spec.suffix) == change.object.name
+            spec for spec in secret_specs(self.desired, self.observed, facts) if tenant.secret_name(spec.suffix) == change.object.name
         )
         data = spec.make(authorities(tenant, self.observed), now)
         body = secret_manifest(tenant, spec, facts.uid, data)
@@ -193,10 +191,7 @@ def _noted_part(observed: Observed, change: Change) -> Observed:
 def _delete(client: Client, reference: ObjectRef) -> Json | None:
     """Delete an object; return it when finalizers still hold it, None when it is gone."""
     resource = client.resource_for(reference.api_version, reference.kind)
-    try:
-        client.delete(resource, reference.name, reference.namespace)
-    except NotFoundError:
-        return None
+    client.delete(resource, reference.name, reference.namespace)
     return client.get(resource, reference.name, reference.namespace) if reference.kind == KIND else None
 
 

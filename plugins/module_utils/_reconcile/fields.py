@@ -107,7 +107,7 @@ def _compare_lists(desired: Sequence[Any], live: Sequence[Any], path: tuple[str,
         for missing in [item for item in desired if item not in live]:
             yield FieldChange(_text((*path, f"[{missing}]")), None, missing)
     elif len(desired) == len(live) and all(isinstance(item, Mapping) for item in (*desired, *live)):
-        for index, (wanted, found) in enumerate(zip(desired, live)):
+        for index, (wanted, found) in enumerate(zip(desired, live, strict=True)):
             yield from _compare(wanted, found, (*path, f"[{index}]"), exact=True)
     elif list(desired) != list(live):
         yield FieldChange(_text(path), list(live), list(desired))
@@ -173,7 +173,8 @@ def _same(desired: Any, live: Any, path: tuple[str, ...]) -> bool:
         return True
     if has_unknown(desired):
         return False
-    is_quantity = (len(path) > 1 and path[-2] in _QUANTITY_PARENTS) or path[-1:] and path[-1] in _QUANTITY_FIELDS
+    is_quantity = path[-2:-1] and path[-2] in _QUANTITY_PARENTS
+    is_quantity = is_quantity or (path[-1:] and path[-1] in _QUANTITY_FIELDS)
     return bool(is_quantity and equal_quantity(desired, live))
 
 
@@ -194,7 +195,7 @@ def _is_list(value: Any) -> bool:
 
 
 def _element(keys: tuple[str, ...], values: tuple[Any, ...]) -> str:
-    return "[" + ",".join(f"{key}={value}" for key, value in zip(keys, values)) + "]"
+    return "[" + ",".join(f"{key}={value}" for key, value in zip(keys, values, strict=True)) + "]"
 
 
 def _token_text(token: str) -> str:

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from datetime import datetime, timedelta, timezone
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Final
 
@@ -69,10 +70,9 @@ class TenantLease:
         self._released.set()
         if self._renewer:
             self._renewer.join()
-        try:
+        # A conflict: it ran out and somebody else took it; it is theirs now.
+        with suppress(ConflictError):
             self._client.delete(_LEASE, self.name, self._namespace, uid=self._live["metadata"]["uid"])
-        except (NotFoundError, ConflictError):
-            pass  # lost to somebody after it ran out; it is theirs now
 
     def _acquire(self) -> None:
         deadline = self._now() + timedelta(seconds=self._wait_s)
@@ -123,11 +123,11 @@ class TenantLease:
         renewed = live["spec"].get("renewTime")
         if not renewed:
             return True
-        age = self._now() - datetime.fromisoformat(renewed.replace("Z", "+00:00"))
+        age = self._now() - datetime.fromisoformat(renewed)
         return age > timedelta(seconds=live["spec"].get("leaseDurationSeconds") or DURATION_S)
 
     def _body(self) -> Json:
-        time = self._now().astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        time = self._now().astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         return {
             "apiVersion": _LEASE.api_version,
             "kind": _LEASE.kind,

@@ -24,26 +24,12 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources i
 )
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.client import Client
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.errors import NotFoundError
+from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.tenant.objects import LISTED_KINDS, READ_OBJECTS
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.observed import Observed, secret_record
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.secrets import SecretState
 
 TenantKey = tuple[str, str]  # namespace, name
 _OBJECT_KINDS: Final = ("Service", "ConfigMap", "Deployment", "NetworkPolicy", "PodDisruptionBudget", "Pod")
-_TENANT_LISTS: Final = (
-    "ConfigMap",
-    "ServiceAccount",
-    "DaemonSet",
-    "Deployment",
-    "Role",
-    "RoleBinding",
-    "ClusterRole",
-    "ClusterRoleBinding",
-)
-_TENANT_SINGLES: Final = (
-    ("Service", "kube-system", "kube-dns"),
-    ("Endpoints", "default", "kubernetes"),
-    ("EndpointSlice", "default", "kubernetes"),
-)
 
 
 def observe_management(client: Client, tenants: Sequence[TenantKey]) -> dict[TenantKey, Observed]:
@@ -55,15 +41,12 @@ def observe_management(client: Client, tenants: Sequence[TenantKey]) -> dict[Ten
     scope = namespaces.pop() if len(namespaces) == 1 else None
     kinds = ("Namespace", "TenantControlPlane", "Secret", *_OBJECT_KINDS)
     with ThreadPoolExecutor(max_workers=4) as pool:
-        lists = dict(zip(kinds, pool.map(lambda kind: _list(client, kind, scope), kinds)))
+        lists = dict(zip(kinds, pool.map(lambda kind: _list(client, kind, scope), kinds), strict=True))
     existing = {item["metadata"]["name"] for item in lists["Namespace"]}
     resources = {_key(item): item for item in lists["TenantControlPlane"]}
     objects = _by_tenant(item for kind in _OBJECT_KINDS for item in lists[kind])
     secrets = _by_tenant(lists["Secret"])
-    return {
-        key: _observed(resources.get(key), key[0] in existing, objects.get(key, []), secrets.get(key, []))
-        for key in tenants
-    }
+    return {key: _observed(resources.get(key), key[0] in existing, objects.get(key, []), secrets.get(key, [])) for key in tenants}
 
 
 def read_secrets(client: Client, observed: Observed, key: TenantKey, wanted: Iterable[str]) -> Observed:
@@ -76,7 +59,7 @@ def read_secrets(client: Client, observed: Observed, key: TenantKey, wanted: Ite
         for item in items
         if item["metadata"]["name"] in wanted
     }
-    gone: Mapping[str, SecretState | None] = {name: None for name in wanted - changed.keys()}
+    gone: Mapping[str, SecretState | None] = dict.fromkeys(wanted - changed.keys())
     return observed.with_secrets({**changed, **gone})
 
 
@@ -89,13 +72,13 @@ def secret_state(secret: Json, record: Json | None) -> SecretState:
 def observe_tenant(client: Client) -> dict[ObjectRef, Json]:
     """Return the collection's objects inside one tenant cluster."""
     found: dict[ObjectRef, Json] = {}
-    for kind in _TENANT_LISTS:
+    for _api_version, kind in LISTED_KINDS:
         for item in client.list(resource_of(kind), label_selector=names.PROJECT_SELECTOR).items:
             found[ObjectRef.of(item)] = item
-    for kind, namespace, name in _TENANT_SINGLES:
-        single = client.get(resource_of(kind), name, namespace)
+    for reference in READ_OBJECTS:
+        single = client.get(resource_of(reference.kind), reference.name, reference.namespace)
         if single is not None:
-            found[ObjectRef.of(single)] = single
+            found[reference] = single
     return found
 
 
@@ -142,7 +125,6 @@ def _observed(resource: Json | None, namespace_exists: bool, objects: list[Json]
         pods=tuple(item for item in objects if item["kind"] == "Pod"),
     )
     states = {
-        item["metadata"]["name"]: SecretState(item["metadata"], None, secret_record(observed, item["metadata"]["name"]))
-        for item in secrets
+        item["metadata"]["name"]: SecretState(item["metadata"], None, secret_record(observed, item["metadata"]["name"])) for item in secrets
     }
     return observed.with_secrets(states)

@@ -82,9 +82,7 @@ def plan(desired: Desired, observed: Observed, now: datetime) -> Plan:
 def _refuse(desired: Desired, observed: Observed) -> None:
     key = desired.tenant.key
     if observed.deleting:
-        raise HostedKubernetesError(
-            f"TenantControlPlane {key}: is being deleted; finish that with state absent, then create it again"
-        )
+        raise HostedKubernetesError(f"TenantControlPlane {key}: is being deleted; finish that with state absent, then create it again")
     if not desired.manage_resource and observed.resource is None:
         raise HostedKubernetesError(f"TenantControlPlane {key}: does not exist; give its definition to create it")
     if observed.datastore is None:
@@ -155,9 +153,7 @@ class _Planner:
         body = next(body for body in self._management() if body["kind"] == "Deployment")
         reference = ObjectRef.of(body)
         live = self.observed.objects.get(reference)
-        body, deferred_fields = templates.settle(
-            body, live, self.desired.tenant, self.facts, rollout_now=self.desired.rollout_now
-        )
+        body, deferred_fields = templates.settle(body, live, self.desired.tenant, self.facts, rollout_now=self.desired.rollout_now)
         deferred = (Deferred(self.desired.tenant.key, reference, deferred_fields),) if deferred_fields else ()
         return list(self._apply(body, live, Stage.DEPLOYMENT)), deferred
 

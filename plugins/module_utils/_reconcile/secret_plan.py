@@ -211,7 +211,7 @@ class _Run:
         return spec.check(state.data or {}, self.authorities, self.now)
 
     def _due(self, record: Json) -> bool:
-        end = record.get("notAfter")
+        end: str = record.get("notAfter") or ""
         return bool(end) and datetime.fromisoformat(end) - self.desired.renew_before <= self.now
 
     def _checksum(self, name: str, state: SecretState) -> str:
@@ -235,9 +235,7 @@ class _Run:
         labels, annotations = state.metadata.get("labels") or {}, self._annotations(state)
         wanted = _labels(self.tenant, spec)
         fields = [
-            FieldChange(f'metadata.labels."{key}"', labels.get(key), value)
-            for key, value in wanted.items()
-            if labels.get(key) != value
+            FieldChange(f'metadata.labels."{key}"', labels.get(key), value) for key, value in wanted.items() if labels.get(key) != value
         ]
         found = self.checksums[spec.suffix]
         if not has_unknown(found) and annotations.get(names.ANNOTATION_CHECKSUM) != found:

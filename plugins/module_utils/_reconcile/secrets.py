@@ -118,9 +118,7 @@ def checksum(data: Data) -> str:
 def expiry(data: Data) -> datetime | None:
     """The earliest end of validity among the certificates of a Secret (also those inside kubeconfigs); None without any."""
     certificates = [value for key, value in data.items() if key.endswith(".crt")]
-    certificates += [
-        read_kubeconfig_client(value)[2].certificate for key, value in data.items() if key.endswith((".conf", ".svc"))
-    ]
+    certificates += [read_kubeconfig_client(value)[2].certificate for key, value in data.items() if key.endswith((".conf", ".svc"))]
     return min((not_after(certificate) for certificate in certificates), default=None)
 
 
@@ -160,9 +158,7 @@ def leaf_specs(tenant: TenantControlPlane, inputs: SecretInputs, renew_before: t
     """The Secrets that follow from the authorities: certificates, kubeconfigs, the datastore's coordinates."""
     maker = _LeafMaker(KeyAlgorithm(tenant.key_algorithm), renew_before, inputs)
     specs = [
-        maker.certificate(
-            names.API_SERVER, "api-server-certificate", "apiserver", _api_server(tenant, inputs), "cluster"
-        ),
+        maker.certificate(names.API_SERVER, "api-server-certificate", "apiserver", _api_server(tenant, inputs), "cluster"),
         maker.certificate(
             names.API_SERVER_KUBELET_CLIENT,
             "api-server-kubelet-client-certificate",
@@ -340,18 +336,14 @@ class _LeafMaker:
         def check(data: Data, authorities: Authorities, now: datetime) -> str | None:
             if data.get("ca.crt") != self.inputs.datastore_ca:
                 return "the datastore's CA changed"
-            return self._check(
-                KeyPair(data.get("server.crt", b""), data.get("server.key", b"")), request, authorities.datastore, now
-            )
+            return self._check(KeyPair(data.get("server.crt", b""), data.get("server.key", b"")), request, authorities.datastore, now)
 
         def make(authorities: Authorities, now: datetime) -> dict[str, bytes]:
             leaf = self._new(authorities.datastore, request, now)
             return {"ca.crt": self.inputs.datastore_ca or b"", "server.crt": leaf.certificate, "server.key": leaf.key}
 
         inputs = {**_request_inputs(request), "signer": self.inputs.datastore_ca_checksum}
-        return SecretSpec(
-            names.DATASTORE_CERTIFICATE, "datastore-certificate", inputs, check, make, lifecycle="x509"
-        )
+        return SecretSpec(names.DATASTORE_CERTIFICATE, "datastore-certificate", inputs, check, make, lifecycle="x509")
 
     def konnectivity_certificate(self, request: LeafRequest) -> SecretSpec:
         def check(data: Data, authorities: Authorities, now: datetime) -> str | None:
@@ -405,9 +397,7 @@ class _LeafMaker:
             stage=1,
         )
 
-    def kubeconfigs(
-        self, suffix: str, component: str, cluster: str, entries: Mapping[str, tuple[str, LeafRequest]]
-    ) -> SecretSpec:
+    def kubeconfigs(self, suffix: str, component: str, cluster: str, entries: Mapping[str, tuple[str, LeafRequest]]) -> SecretSpec:
         def check(data: Data, authorities: Authorities, now: datetime) -> str | None:
             for key, (server, request) in entries.items():
                 reason = check_kubeconfig(

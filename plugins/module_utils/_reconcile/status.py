@@ -39,7 +39,14 @@ _KUBECONFIGS: Final = {
     names.CONTROLLER_MANAGER_KUBECONFIG: "controllerManager",
     names.SCHEDULER_KUBECONFIG: "scheduler",
 }
-_DEPLOYMENT_NUMBERS: Final = ("observedGeneration", "replicas", "updatedReplicas", "readyReplicas", "availableReplicas", "unavailableReplicas")
+_DEPLOYMENT_NUMBERS: Final = (
+    "observedGeneration",
+    "replicas",
+    "updatedReplicas",
+    "readyReplicas",
+    "availableReplicas",
+    "unavailableReplicas",
+)
 
 
 @dataclass(frozen=True)
@@ -57,12 +64,13 @@ class Health:
 def build(desired: Desired, observed: Observed, plan: Plan, health: Health, checksums: Mapping[str, str], now: datetime) -> Json:
     """Return the whole status. plan: what is left to do (empty when converged). now: UTC."""
     builder = _Builder(desired, observed, plan, health, checksums, now)
-    return _drop_none(builder.status())
+    status: Json = _drop_none(builder.status())
+    return status
 
 
-def merge_patch(before: Any, after: Any) -> Any:
+def merge_patch(before: Json, after: Json) -> Json:
     """The JSON merge patch (RFC 7386) from one object to another; {} when they are equal."""
-    patch: Json = {key: None for key in before if key not in after}
+    patch: Json = dict.fromkeys(key for key in before if key not in after)
     for key, value in after.items():
         old = before.get(key)
         if isinstance(old, dict) and isinstance(value, dict):
@@ -221,7 +229,8 @@ class _Builder:
 
     def _condition(self, kind: str, true: bool, reason: str, message: str) -> Json:
         wanted = {"type": kind, "status": "True" if true else "False", "reason": reason, "message": message}
-        before = next((item for item in self.observed.status.get("conditions") or [] if item.get("type") == kind), {})
+        conditions: list[Json] = self.observed.status.get("conditions") or []
+        before: Json = next((item for item in conditions if item.get("type") == kind), {})
         same = before.get("status") == wanted["status"]
         time = before.get("lastTransitionTime") if same else None
         return {**wanted, "lastTransitionTime": time or self.now.strftime("%Y-%m-%dT%H:%M:%SZ")}

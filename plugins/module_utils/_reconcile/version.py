@@ -22,4 +22,4 @@ def refuse_newer(tenant: str, recorded: str | None) -> None:
 
 
 def _parts(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split("-")[0].split("."))
+    return tuple(int(part) for part in version.partition("-")[0].split("."))

@@ -1,0 +1,126 @@
+# Copyright: hosted.kubernetes contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One call of the module tenant_control_plane: what the user asked for in, a module result out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import HostedKubernetesError, InvalidError
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json, resource_of
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.tenant_control_plane import KIND, parse
+from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.client import Client
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.definitions import (
+    check_all,
+    complete,
+    read_manifests,
+)
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.deletion import Absent
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.engine import Engine, Settings
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.observed import Desired
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.plan import plan_diff
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.tenant_run import Outcome
+
+__all__ = ["Request", "Settings", "run"]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asked for; exactly one of definition (mapping or list of mappings), src and name is given."""
+
+    definition: Any
+    src: str | None
+    name: str | None
+    namespace: str
+    absent: bool
+    rollout_now: bool
+    renew_before_days: int
+    force: bool
+
+
+def run(client: Client, request: Request, settings: Settings) -> Json:
+    """Do it and return the module's result. Raises HostedKubernetesError when any tenant failed, with the results of all."""
+    outcomes = _absent(client, request, settings) if request.absent else _present(client, request, settings)
+    changes = [change for outcome in outcomes for change in outcome.changes]
+    result: Json = {
+        "changed": bool(changes),
+        "tenants": [to_result(outcome) for outcome in outcomes],
+        "diff": plan_diff(changes),
+    }
+    failed = [outcome.error for outcome in outcomes if outcome.error]
+    if failed:
+        raise HostedKubernetesError("; ".join(failed), **result)
+    return result
+
+
+def to_result(outcome: Outcome) -> Json:
+    """One tenant's part of a module result."""
+    status = outcome.status
+    conditions = {item["type"]: item["status"] == "True" for item in status.get("conditions") or []}
+    return {
+        "tenant": outcome.tenant,
+        "changed": bool(outcome.changes),
+        "plan": [change.to_result() for change in outcome.changes],
+        "deferred": [item.to_result() for item in outcome.deferred],
+        "endpoint": status.get("controlPlaneEndpoint", ""),
+        "phase": ((status.get("kubernetesResources") or {}).get("version") or {}).get("status", ""),
+        "exposed": conditions.get("Exposed", False),
+        "durations": outcome.durations,
+        "error": outcome.error,
+    }
+
+
+def _definitions(request: Request) -> list[Json]:
+    if request.src:
+        given: Sequence[Any] = read_manifests(request.src)
+    else:
+        given = request.definition if isinstance(request.definition, list) else [request.definition]
+    return [complete(item, request.namespace) for item in given]
+
+
+def _present(client: Client, request: Request, settings: Settings) -> list[Outcome]:
+    if request.name:
+        definitions, manage = [_stored(client, request.namespace, request.name)], False
+    else:
+        definitions, manage = _definitions(request), True
+        check_all(definitions)
+    desired = [
+        Desired(
+            parse(definition),
+            manage_resource=manage,
+            rollout_now=request.rollout_now,
+            renew_before=timedelta(days=request.renew_before_days),
+        )
+        for definition in definitions
+    ]
+    return Engine(client, settings).present(desired)
+
+
+def _absent(client: Client, request: Request, settings: Settings) -> list[Outcome]:
+    if request.name:
+        definitions: list[Json] = [{"metadata": {"name": request.name, "namespace": request.namespace}}]
+    else:
+        definitions = _definitions(request)
+    stores = {(item.get("spec") or {}).get("dataStore") for item in definitions}
+    absent = [_absent_one(item, force=request.force) for item in definitions]
+    return Engine(client, settings).absent(absent, stores.pop() if len(stores) == 1 else None)
+
+
+def _absent_one(definition: Json, *, force: bool) -> Absent:
+    metadata, spec = definition["metadata"], definition.get("spec") or {}
+    if not metadata.get("name"):
+        raise InvalidError("metadata.name is missing; name the tenant to delete")
+    namespace, name = metadata["namespace"], metadata["name"]
+    schema = spec.get("dataStoreSchema") or f"{namespace}_{name}"
+    return Absent(namespace=namespace, name=name, schema=schema, keep_data=force)
+
+
+def _stored(client: Client, namespace: str, name: str) -> Json:
+    live = client.get(resource_of(KIND), name, namespace)
+    if live is None:
+        raise InvalidError(f"TenantControlPlane {namespace}/{name}: does not exist; give its definition to create it")
+    return live

@@ -1,0 +1,54 @@
+# Copyright: hosted.kubernetes contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From what a user gives (manifests as data or files, or a name) to tenants the engine can work on. Refuses bad input."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import InvalidError
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import KAMAJI_API_VERSION, Json
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.tenant_control_plane import KIND
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.validate import problems
+
+
+def read_manifests(path: str) -> list[Json]:
+    """Return the documents of a YAML file. Raises InvalidError naming file and line when it cannot be read."""
+    import yaml
+
+    try:
+        documents = list(yaml.safe_load_all(Path(path).read_text(encoding="utf-8")))
+    except OSError as error:
+        raise InvalidError(f"src {path}: {error.strerror}; give a readable YAML file") from error
+    except yaml.YAMLError as error:
+        raise InvalidError(f"src {path}: is not YAML: {error}") from error
+    return [document for document in documents if document is not None]
+
+
+def complete(definition: Any, namespace: str) -> Json:
+    """A definition with apiVersion, kind and namespace filled in where the user left them out."""
+    if not isinstance(definition, Mapping):
+        raise InvalidError(f"a definition must be a mapping with metadata and spec, not {type(definition).__name__}")
+    metadata = dict(definition.get("metadata") or {})
+    if not metadata.get("namespace"):
+        metadata["namespace"] = namespace
+    return {"apiVersion": KAMAJI_API_VERSION, "kind": KIND, **definition, "metadata": metadata}
+
+
+def check_all(definitions: Sequence[Json]) -> None:
+    """Refuse definitions that break a rule or each other. Raises InvalidError naming every problem of every tenant."""
+    found: list[str] = []
+    seen: set[tuple[str, str]] = set()
+    for definition in definitions:
+        metadata = definition["metadata"]
+        subject = f"TenantControlPlane {metadata.get('namespace')}/{metadata.get('name')}"
+        key = (str(metadata.get("namespace")), str(metadata.get("name")))
+        if key in seen:
+            found.append(f"{subject}: is defined twice in this call; merge the two definitions")
+        seen.add(key)
+        found += [f"{subject}: {problem}" for problem in problems(definition)]
+    if found:
+        raise InvalidError("; ".join(found), problems=found)

@@ -1,0 +1,306 @@
+# Copyright: hosted.kubernetes contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The engine's front: make tenants exist, or not exist, or only say what that would take.
+
+One call serves any number of tenants: they are observed together, with a constant number of calls, and worked on in
+parallel. A tenant that needs nothing takes no Lease and writes nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from functools import partial
+from threading import Semaphore
+from typing import Final
+
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api import names
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.datastore import DEFAULT_NAME
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import HostedKubernetesError
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import resource_of
+from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.driver import Isolation
+from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.client import Client
+from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.wait import wait_until
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.datastores import record_use
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.deletion import Absent, plan_absent
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.execute import Clients, Executor
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.lease import TenantLease
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.observe import observe_management
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.observed import (
+    DatastoreView,
+    Desired,
+    Observed,
+    is_paused,
+    isolation_names,
+)
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.plan import Barrier, Plan
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.stores import Stores
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.tenant_run import Context, Outcome, TenantRun
+
+_TENANTS_AT_ONCE: Final = 16
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a call works. holder: who we are, for Leases. max_starting: API servers that start at a time; 0 derives it."""
+
+    holder: str
+    check: bool = False
+    wait: bool = True
+    timeout_s: float = 300
+    max_starting: int = 0
+    now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
+    say: Callable[[str], None] = field(default=lambda _text: None)
+    after_change: Callable[[int], None] = field(default=lambda _count: None)
+
+
+class Engine:
+    """Works on the tenants of one management cluster."""
+
+    def __init__(self, client: Client, settings: Settings) -> None:
+        self._client, self._settings = client, settings
+        self._executor = Executor(settings.now, settings.after_change)
+
+    def present(self, tenants: Sequence[Desired]) -> list[Outcome]:
+        """Make tenants what their definitions say; in check mode say what that would change. One outcome per tenant.
+
+        A tenant that fails does not hold up the others: its outcome carries the error.
+        """
+        started = time.monotonic()
+        with Stores(self._client) as stores:
+            context = self._context(stores)
+            observed = observe_management(self._client, [_key(desired) for desired in tenants])
+            views = self._views(stores, tenants, observed)
+            jobs = [(desired, replace(observed[_key(desired)], datastore=views[_key(desired)])) for desired in tenants]
+            spent = time.monotonic() - started
+            with ThreadPoolExecutor(max_workers=min(_TENANTS_AT_ONCE, len(jobs) or 1)) as pool:
+                outcomes = list(pool.map(lambda job: self._present(context, *job), jobs))
+        for outcome in outcomes:
+            outcome.durations["observe"] = round(spent, 3)
+        self._record_use(outcomes, views.values())
+        return outcomes
+
+    def absent(self, tenants: Sequence[Absent], datastore: str | None = None) -> list[Outcome]:
+        """Leave nothing of tenants behind, and prove it. datastore: for tenants whose resource is gone already."""
+        observed = observe_management(self._client, [(item.namespace, item.name) for item in tenants])
+        outcomes = []
+        with Stores(self._client) as stores:
+            for absent in tenants:
+                deletion = _Deletion(self._client, self._settings, self._executor, stores, absent, datastore)
+                seen = observed[absent.namespace, absent.name]
+                outcomes.append(_guarded(absent.key, partial(deletion.run, seen)))
+        self._record_use(outcomes, [])
+        return outcomes
+
+    def _present(self, context: Context, desired: Desired, observed: Observed) -> Outcome:
+        with TenantRun(context, desired, observed) as run:
+            return _guarded(desired.tenant.key, lambda: self._run(run), run.outcome)
+
+    def _run(self, run: TenantRun) -> Outcome:
+        if is_paused(run.observed.resource):
+            raise HostedKubernetesError(
+                f"TenantControlPlane {run.desired.tenant.key}: is paused (annotation {names.ANNOTATION_PAUSED}); remove the "
+                "annotation to let it be changed"
+            )
+        run.look_inside()
+        plan = run.plan()
+        run.outcome.deferred = plan.deferred
+        if self._settings.check:
+            run.outcome.changes = list(plan.changes)
+            run.outcome.status = run.observed.status
+            return run.outcome
+        if plan:
+            with self._lease(run.desired.tenant.namespace, run.desired.tenant.name, run.observed.namespace_exists):
+                run.observe()
+                self._converge(run)
+        else:
+            self._converge(run)
+        return run.outcome
+
+    def _converge(self, run: TenantRun) -> None:
+        try:
+            run.converge(wait=self._settings.wait)
+        finally:
+            if run.observed.resource is not None:
+                run.write_status()
+
+    def _lease(self, namespace: str, name: str, namespace_exists: bool) -> TenantLease:
+        if not namespace_exists:
+            body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
+            self._client.apply(body, field_manager=names.FIELD_MANAGER, force=True)
+        return self._new_lease(namespace, name)
+
+    def _new_lease(self, namespace: str, name: str) -> TenantLease:
+        settings = self._settings
+        return TenantLease(
+            self._client, namespace, name, holder=settings.holder, now=settings.now, wait_s=settings.timeout_s, say=settings.say
+        )
+
+    def _context(self, stores: Stores) -> Context:
+        def view_of(desired: Desired, observed: Observed) -> DatastoreView | None:
+            isolation = _isolation(desired, observed)
+            return stores.views(_store_name(desired), [isolation], detailed=True)[isolation]
+
+        return Context(
+            client=self._client,
+            executor=self._executor,
+            driver_of=stores.driver,
+            view_of=view_of,
+            now=self._settings.now,
+            say=self._settings.say,
+            deadline=time.monotonic() + self._settings.timeout_s,
+            starting=Semaphore(self._settings.max_starting or self._starting()),
+        )
+
+    def _starting(self) -> int:
+        """As many API servers at a time as the nodes have processors: each costs 4 to 5 CPU-seconds to start."""
+        if self._settings.check:
+            return 1
+        nodes = self._client.list(resource_of("Node")).items
+        return max(2, sum(int(node["status"].get("capacity", {}).get("cpu", "1")) for node in nodes))
+
+    def _views(
+        self, stores: Stores, tenants: Sequence[Desired], observed: dict[tuple[str, str], Observed]
+    ) -> dict[tuple[str, str], DatastoreView | None]:
+        """Ask each store once about all its tenants; about the details of those that are awake."""
+        groups: dict[tuple[str, bool], list[Desired]] = {}
+        for desired in tenants:
+            groups.setdefault((_store_name(desired), not desired.tenant.asleep), []).append(desired)
+        views: dict[tuple[str, str], DatastoreView | None] = {}
+        for (name, detailed), members in groups.items():
+            isolations = {_key(desired): _isolation(desired, observed[_key(desired)]) for desired in members}
+            found = stores.views(name, list(isolations.values()), detailed=detailed)
+            views.update({key: found[isolation] for key, isolation in isolations.items()})
+        return views
+
+    def _record_use(self, outcomes: Iterable[Outcome], views: Iterable[DatastoreView | None]) -> None:
+        """Keep status.usedBy of the stores true, once any tenant was changed."""
+        outcomes = list(outcomes)
+        if self._settings.check or not any(outcome.changes for outcome in outcomes):
+            return
+        stores = {view.name for view in views if view} | {
+            name for outcome in outcomes if (name := outcome.status.get("storage", {}).get("dataStoreName"))
+        }
+        for name in sorted(stores):
+            record_use(self._client, name, self._settings.now())
+
+
+@dataclass(frozen=True)
+class _Deletion:
+    """One tenant on its way out."""
+
+    client: Client
+    settings: Settings
+    executor: Executor
+    stores: Stores
+    absent: Absent
+    datastore: str | None
+
+    def run(self, observed: Observed) -> Outcome:
+        outcome = Outcome(self.absent.key)
+        observed = self._with_view(observed)
+        plan = self._plan(observed)
+        outcome.status = dict(observed.status)
+        if self.settings.check or not plan:
+            outcome.changes = list(plan.changes)
+            return outcome
+        settings = self.settings
+        deadline = time.monotonic() + settings.timeout_s
+        lease = TenantLease(
+            self.client,
+            self.absent.namespace,
+            self.absent.name,
+            holder=settings.holder,
+            now=settings.now,
+            wait_s=settings.timeout_s,
+            say=settings.say,
+        )
+        with lease:
+            key = (self.absent.namespace, self.absent.name)
+            observed = self._with_view(observe_management(self.client, [key])[key])
+            while plan := self._plan(observed):
+                observed = self._step(plan, observed, outcome, deadline)
+            self._prove()
+        return outcome
+
+    def _step(self, plan: Plan, observed: Observed, outcome: Outcome, deadline: float) -> Observed:
+        changes = plan.runnable()
+        if not changes and plan.barrier() is Barrier.GONE:
+            return self._wait_gone(observed, deadline)
+        clients = Clients(self.client, self.stores.driver(observed.datastore.name) if observed.datastore else None)
+        outcome.changes += changes
+        return self.executor.remove(observed, changes, clients, self._isolation(observed))
+
+    def _wait_gone(self, observed: Observed, deadline: float) -> Observed:
+        """Wait until no control-plane pod is left: only then nobody writes to the datastore any more."""
+        wait_until(
+            self.client,
+            resource_of("Pod"),
+            namespace=self.absent.namespace,
+            label_selector=f"{names.LABEL_NAME}={self.absent.name}",
+            predicate=lambda pods: not pods,
+            deadline=deadline,
+            what=f"pods of TenantControlPlane {self.absent.key}",
+            explain=lambda pods: f"still there: {', '.join(name for _namespace, name in pods)}",
+        )
+        return self._with_view(replace(observed, pods=()))
+
+    def _with_view(self, observed: Observed) -> Observed:
+        name = self._store_name(observed)
+        if name is None or self.absent.keep_data:
+            return observed
+        isolation = self._isolation(observed)
+        return replace(observed, datastore=self.stores.views(name, [isolation], detailed=True, keys=True)[isolation])
+
+    def _plan(self, observed: Observed) -> Plan:
+        order: Sequence[str] = ()
+        if observed.datastore is not None and observed.datastore.state is not None:
+            order = self.stores.driver(observed.datastore.name).purge_parts
+        return plan_absent(self.absent, observed, order)
+
+    def _prove(self) -> None:
+        """Look once more with fresh eyes: nothing of the tenant may be left, neither objects nor data."""
+        key = (self.absent.namespace, self.absent.name)
+        left = self._plan(self._with_view(observe_management(self.client, [key])[key]))
+        if left:
+            names_left = ", ".join(str(change.object) for change in left)
+            raise HostedKubernetesError(f"TenantControlPlane {self.absent.key}: still there after deletion: {names_left}; run again")
+
+    def _store_name(self, observed: Observed) -> str | None:
+        recorded: str | None = (observed.status.get("storage") or {}).get("dataStoreName")
+        spec = (observed.resource or {}).get("spec") or {}
+        if recorded or spec.get("dataStore") or self.datastore:
+            return recorded or spec.get("dataStore") or self.datastore
+        return DEFAULT_NAME if observed.resource else None
+
+    def _isolation(self, observed: Observed) -> Isolation:
+        setup = (observed.status.get("storage") or {}).get("setup") or {}
+        spec = (observed.resource or {}).get("spec") or {}
+        schema = setup.get("schema") or spec.get("dataStoreSchema") or self.absent.schema
+        return Isolation(schema, setup.get("user") or spec.get("dataStoreUsername") or schema)
+
+
+def _guarded(key: str, run: Callable[[], Outcome], outcome: Outcome | None = None) -> Outcome:
+    """Turn the failure of one tenant into its outcome, so that the others go on."""
+    try:
+        return run()
+    except HostedKubernetesError as error:
+        failed = outcome or Outcome(key)
+        failed.error = error.msg
+        return failed
+
+
+def _key(desired: Desired) -> tuple[str, str]:
+    return desired.tenant.namespace, desired.tenant.name
+
+
+def _store_name(desired: Desired) -> str:
+    return desired.tenant.data_store or DEFAULT_NAME
+
+
+def _isolation(desired: Desired, observed: Observed) -> Isolation:
+    return Isolation(*isolation_names(desired.tenant, observed.resource))

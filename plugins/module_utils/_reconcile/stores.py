@@ -1,0 +1,98 @@
+# Copyright: hosted.kubernetes contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The datastores one call works with: each is opened once, whatever the number of its tenants."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from contextlib import ExitStack
+
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.datastore import MissingCredentialError
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import HostedKubernetesError, InvalidError
+from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.driver import (
+    Driver,
+    Isolation,
+    IsolationState,
+)
+from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.errors import DatastoreError
+from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.client import Client
+from ansible_collections.hosted.kubernetes.plugins.module_utils._pki.keys import KeyPair
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.datastores import (
+    OpenStore,
+    find_datastore,
+    open_store,
+)
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.observed import DatastoreView
+
+
+class Stores:
+    """Use inside a `with` block, which closes what was opened. Safe to use from several threads."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._stack = ExitStack()
+        self._open: dict[str, OpenStore | HostedKubernetesError | None] = {}
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> Stores:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def driver(self, name: str) -> Driver:
+        """Return the driver of a store. Raises what kept it from being opened."""
+        store = self._get(name)
+        if isinstance(store, HostedKubernetesError):
+            raise store
+        if store is None:
+            raise InvalidError(f"DataStore {name} does not exist")
+        return store.driver
+
+    def views(
+        self, name: str, isolations: Sequence[Isolation], *, detailed: bool = False, keys: bool = False
+    ) -> dict[Isolation, DatastoreView | None]:
+        """Ask a store about its tenants with as few calls as its driver needs. None for each when it does not exist."""
+        store = self._get(name)
+        if store is None:
+            return dict.fromkeys(isolations)
+        if isinstance(store, HostedKubernetesError):
+            view = DatastoreView(name, "", (), b"", None, None, store.msg)
+            return dict.fromkeys(isolations, view)
+        try:
+            states = store.driver.observe(isolations, detailed=detailed, keys=keys)
+        except DatastoreError as error:
+            return {isolation: _view(store, None, error.msg) for isolation in isolations}
+        return {isolation: _view(store, states[isolation.schema], "") for isolation in isolations}
+
+    def _get(self, name: str) -> OpenStore | HostedKubernetesError | None:
+        with self._lock:
+            if name not in self._open:
+                self._open[name] = self._opened(name)
+            return self._open[name]
+
+    def _opened(self, name: str) -> OpenStore | HostedKubernetesError | None:
+        try:
+            datastore = find_datastore(self._client, name)
+        except InvalidError:
+            return None
+        try:
+            return self._stack.enter_context(open_store(self._client, datastore))
+        except (DatastoreError, MissingCredentialError) as error:
+            return error
+
+
+def _view(store: OpenStore, state: IsolationState | None, error: str) -> DatastoreView:
+    credentials, datastore = store.credentials, store.datastore
+    certificate = credentials.ca_certificate or b""
+    return DatastoreView(
+        name=datastore.name,
+        driver=datastore.driver,
+        endpoints=tuple(str(endpoint) for endpoint in datastore.endpoints),
+        ca_certificate=certificate,
+        ca=KeyPair(certificate, credentials.ca_key) if credentials.ca_key else None,
+        state=state,
+        error=error,
+    )

@@ -1,0 +1,311 @@
+# Copyright: hosted.kubernetes contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One tenant on its way from observed to desired: plan, make what can be made, wait for what is missing, plan again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from threading import Semaphore
+from typing import Final
+
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api import names
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import HostedKubernetesError
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.readiness import deployment_problem
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json, ObjectRef, resource_of
+from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.driver import Driver
+from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.client import Client, ListResult
+from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.wait import WaitTimeout, wait_for, wait_until
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile import status as status_of
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.access import TenantAccess, answers, pod_reasons
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.execute import Clients, Executor
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.facts import (
+    control_plane_address,
+    derive,
+    service_address,
+)
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.observe import (
+    observe_management,
+    observe_tenant,
+    read_secrets,
+)
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.observed import DatastoreView, Desired, Observed
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.plan import Action, Barrier, Change, Deferred, Plan
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.planner import plan as make_plan
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.secret_plan import plan_secrets
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.stages import Stage
+
+
+@dataclass(frozen=True)
+class Context:
+    """What all tenants of one call share. deadline: on the monotonic clock, seconds. starting: limits API servers that start."""
+
+    client: Client
+    executor: Executor
+    driver_of: Callable[[str], Driver]
+    view_of: Callable[[Desired, Observed], DatastoreView | None]
+    now: Callable[[], datetime]
+    say: Callable[[str], None]
+    deadline: float
+    starting: Semaphore
+
+
+@dataclass
+class Outcome:
+    """What one call did, or would do, to one tenant. durations: phase → seconds."""
+
+    tenant: str
+    changes: list[Change] = field(default_factory=list)
+    deferred: tuple[Deferred, ...] = ()
+    durations: dict[str, float] = field(default_factory=dict)
+    status: Json = field(default_factory=dict)
+    error: str = ""
+
+
+class TenantRun:
+    """Use inside a `with` block: it keeps the connection into the tenant."""
+
+    def __init__(self, context: Context, desired: Desired, observed: Observed) -> None:
+        self.context, self.desired, self.observed = context, desired, observed
+        self.outcome = Outcome(desired.tenant.key)
+        self._stack = ExitStack()
+        self._inside: Client | None = None
+        self._exposed = False
+        self._starting = False
+
+    def __enter__(self) -> TenantRun:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._started()
+        self._stack.close()
+
+    @property
+    def _key(self) -> tuple[str, str]:
+        return self.desired.tenant.namespace, self.desired.tenant.name
+
+    def plan(self) -> Plan:
+        """Plan from what is observed; reads the Secrets a sound plan needs."""
+        while True:
+            result = make_plan(self.desired, self.observed, self.context.now())
+            if not result.unread:
+                return result
+            self.observed = read_secrets(self.context.client, self.observed, self._key, result.unread)
+
+    def observe(self) -> None:
+        """Look at everything anew."""
+        self.observed = observe_management(self.context.client, [self._key])[self._key]
+        self.observe_datastore()
+        self.look_inside()
+
+    def observe_datastore(self) -> None:
+        self.observed = replace(self.observed, datastore=self.context.view_of(self.desired, self.observed))
+
+    def look_inside(self) -> None:
+        """Read the tenant cluster, when it is awake and a replica is ready."""
+        deployment = self.observed.find("Deployment", self.desired.tenant.name) or {}
+        if self.desired.tenant.asleep or not deployment.get("status", {}).get("readyReplicas"):
+            return
+        if self.desired.tenant.secret_name(names.ADMIN_KUBECONFIG) not in self.observed.secrets:
+            return
+        inside = self._connect()
+        self.observed = replace(self.observed, tenant=observe_tenant(inside))
+
+    def converge(self, *, wait: bool) -> None:
+        """Make changes until none is left. Raises HostedKubernetesError with what is missing at the deadline."""
+        made: set[object] = set()
+        while True:
+            plan = self.plan()
+            self.outcome.deferred = plan.deferred
+            runnable = plan.runnable()
+            if runnable:
+                self._refuse_repetition(runnable, made)
+                self._make(runnable)
+            elif plan:
+                self._pass(plan.barrier())
+            elif not self._settle(wait):
+                return
+
+    def write_status(self) -> None:
+        """Write what is known to the resource; costs no call when nothing is different."""
+        plan = self.plan()
+        facts = derive(self.desired, self.observed)
+        checksums = plan_secrets(self.desired, self.observed, facts, self.context.now()).checksums
+        built = status_of.build(self.desired, self.observed, plan, self._health(), checksums, self.context.now())
+        self.outcome.status = built
+        resource = self.observed.resource
+        patch = status_of.merge_patch(resource.get("status") or {}, built) if resource else {}
+        if resource and patch:
+            live = self.context.client.merge_patch(ObjectRef.of(resource), {"status": patch}, subresource="status")
+            self.observed = replace(self.observed, resource=live)
+
+    def _health(self) -> status_of.Health:
+        reached = self.observed.tenant is not None
+        deployment = self.observed.find("Deployment", self.desired.tenant.name)
+        message = deployment_problem(deployment) if deployment else "no Deployment"
+        return status_of.Health(reached, self._exposed, "" if self.desired.tenant.asleep else message or "")
+
+    def _make(self, changes: tuple[Change, ...]) -> None:
+        if any(c.stage == Stage.DEPLOYMENT and c.action in (Action.CREATE, Action.ROLLOUT) for c in changes):
+            self._start()
+        with self._timed(_PHASES.get(changes[0].stage, "foundation")):
+            driver = self.observed.datastore and self.context.driver_of(self.observed.datastore.name)
+            clients = Clients(self.context.client, driver or None, self._inside)
+            self.observed = self.context.executor.make(self.desired, self.observed, changes, clients)
+        self.outcome.changes += changes
+
+    def _refuse_repetition(self, changes: tuple[Change, ...], made: set[object]) -> None:
+        for change in changes:
+            if change.identity() in made:
+                raise HostedKubernetesError(
+                    f"TenantControlPlane {change.tenant}: {change.object} does not keep what was applied ({change.reason}); "
+                    "another controller or an admission webhook changes it: find it in metadata.managedFields"
+                )
+            made.add(change.identity())
+
+    def _pass(self, barrier: Barrier) -> None:
+        if barrier is Barrier.ADDRESS:
+            with self._timed("address"):
+                self._wait_address()
+        elif barrier is Barrier.TENANT:
+            with self._timed("api_server"):
+                self._wait_tenant()
+        else:
+            raise HostedKubernetesError(
+                f"TenantControlPlane {self.desired.tenant.key}: the plan waits for {barrier.value}, which nothing makes"
+            )
+
+    def _settle(self, wait: bool) -> bool:
+        """Once nothing is left to do: wait until it works. True when something new was learned and a new plan is due."""
+        tenant = self.desired.tenant
+        service = self.observed.find("Service", tenant.name)
+        if service and not tenant.network.address and service_address(tenant, service) is None:
+            with self._timed("address"):
+                self._wait_address()
+            return True
+        if not tenant.asleep and self.observed.tenant is None:
+            if not wait and not self.outcome.changes:
+                return False
+            with self._timed("api_server"):
+                self._wait_tenant()
+            return True
+        if wait and not tenant.asleep:
+            with self._timed("rollout"):
+                self._wait_rollout()
+            self._wait_exposed()
+        return False
+
+    def _wait_address(self) -> None:
+        tenant = self.desired.tenant
+        try:
+            service = self._wait("Service", lambda live: bool(live and service_address(tenant, live)))
+        except WaitTimeout as error:
+            raise HostedKubernetesError(
+                f"TenantControlPlane {tenant.key}: Service {tenant.key} got no address; is a load balancer installed (role "
+                "hosted.kubernetes.load_balancer) and its address pool not used up? Or set spec.networkProfile.address"
+            ) from error
+        self.observed = self.observed.with_objects({ObjectRef.of(service): service})
+
+    def _wait_deployment(self, predicate: Callable[[Json | None], bool]) -> None:
+        try:
+            deployment = self._wait("Deployment", predicate)
+        except WaitTimeout as error:
+            reasons = pod_reasons(self._pods().items)
+            raise HostedKubernetesError(
+                f"TenantControlPlane {self.desired.tenant.key}: not ready in time, {error.reason}: {reasons}"
+            ) from error
+        self.observed = self.observed.with_objects({ObjectRef.of(deployment): deployment})
+
+    def _wait(self, kind: str, predicate: Callable[[Json | None], bool]) -> Json:
+        """Watch the object of the tenant's name until it is as wanted."""
+        tenant, resource = self.desired.tenant, resource_of(kind)
+        deadline = self.context.deadline
+        live = wait_for(self.context.client, resource, tenant.name, tenant.namespace, predicate=predicate, deadline=deadline)
+        if live is None:
+            raise HostedKubernetesError(f"TenantControlPlane {tenant.key}: {kind} {tenant.key} vanished; run again")
+        return live
+
+    def _wait_tenant(self) -> None:
+        self._wait_deployment(lambda live: bool(live and (live.get("status") or {}).get("readyReplicas")))
+        self._started()
+        self.look_inside()
+
+    def _wait_rollout(self) -> None:
+        """Until every replica is of the current template and no old pod is left, also not a terminating one."""
+        self._wait_deployment(lambda live: live is not None and deployment_problem(live) is None)
+        deployment = self.observed.find("Deployment", self.desired.tenant.name) or {}
+        wanted = (deployment.get("status") or {}).get("replicas", 0)
+        pods = wait_until(
+            self.context.client,
+            resource_of("Pod"),
+            namespace=self.desired.tenant.namespace,
+            label_selector=self._selector,
+            predicate=lambda pods: len(pods) <= wanted,
+            deadline=self.context.deadline,
+            what=f"pods of TenantControlPlane {self.desired.tenant.key}",
+            explain=lambda pods: f"old pods are still ending: {', '.join(name for _namespace, name in pods)}",
+        )
+        self.observed = replace(self.observed, pods=tuple(pods.values()))
+
+    def _wait_exposed(self) -> None:
+        """The published endpoint is checked once more when pods were replaced after the first look."""
+        if not self._exposed and (endpoint := self._endpoint()):
+            self._exposed = answers(*endpoint)
+
+    def _connect(self) -> Client:
+        if self._inside is None:
+            name = self.desired.tenant.secret_name(names.ADMIN_KUBECONFIG)
+            state = self.observed.secrets[name]
+            if state.data is None:
+                self.observed = read_secrets(self.context.client, self.observed, self._key, [name])
+                state = self.observed.secrets[name]
+            access = TenantAccess(self.context.client, self.desired.tenant, (state.data or {})["super-admin.svc"], self._endpoint())
+            self._inside = self._stack.enter_context(access)
+            self._exposed = access.exposed
+        self._inside.get_raw("/readyz")
+        return self._inside
+
+    def _endpoint(self) -> tuple[str, int] | None:
+        address = control_plane_address(self.desired.tenant, self.observed)
+        return (address, self.desired.tenant.network.port) if address else None
+
+    @property
+    def _selector(self) -> str:
+        return f"{names.LABEL_NAME}={self.desired.tenant.name}"
+
+    def _pods(self) -> ListResult:
+        namespace = self.desired.tenant.namespace
+        return self.context.client.list(resource_of("Pod"), namespace=namespace, label_selector=self._selector)
+
+    def _start(self) -> None:
+        if not self._starting and not self.desired.tenant.asleep:
+            self.context.starting.acquire()
+            self._starting = True
+
+    def _started(self) -> None:
+        if self._starting:
+            self._starting = False
+            self.context.starting.release()
+
+    @contextmanager
+    def _timed(self, phase: str) -> Iterator[None]:
+        started = time.monotonic()
+        try:
+            yield
+        finally:
+            spent = time.monotonic() - started
+            self.outcome.durations[phase] = round(self.outcome.durations.get(phase, 0.0) + spent, 3)
+
+
+_PHASES: Final[Mapping[int, str]] = {
+    Stage.LEAVES: "keys",
+    Stage.CHAINED_LEAVES: "keys",
+    Stage.ADDRESSED: "keys",
+    Stage.DEPLOYMENT: "deployment",
+    Stage.TENANT: "tenant_objects",
+    Stage.PRUNE: "prune",
+}

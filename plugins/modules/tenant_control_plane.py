@@ -1,0 +1,227 @@
+#!/usr/bin/python
+# Copyright: hosted.kubernetes contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: tenant_control_plane
+short_description: Make the control planes of tenant clusters exist or not exist
+version_added: 0.1.0
+description:
+  - Runs kube-apiserver, kube-scheduler and kube-controller-manager of tenant clusters as pods of a management cluster, exposes them by a
+    Service, and puts into each tenant cluster what C(kubeadm) would put there, so that workers can join.
+  - Writes the TenantControlPlane resource (C(kamaji.clastix.io/v1alpha1)), makes all changes at once and waits until the control plane
+    answers an authenticated C(GET /readyz).
+  - One call serves one or many tenants, which are worked on in parallel.
+  - In check mode returns the very changes a real run would make. What is only known afterwards, such as an address that a load balancer
+    gives, is shown as C(known after apply).
+options:
+  definition:
+    description:
+      - One TenantControlPlane manifest, or a list of them. C(apiVersion) and C(kind) may be left out.
+      - With O(state=absent) only C(metadata.name), C(metadata.namespace) and C(spec.dataStore) are looked at.
+    type: raw
+  src:
+    description: Path of a YAML file with one or more TenantControlPlane manifests.
+    type: path
+  name:
+    description:
+      - Name of a tenant whose resource exists already (made by C(kubectl), GitOps or Cluster API); it is taken as it is stored.
+      - With O(state=absent) the tenant to delete.
+    type: str
+  namespace:
+    description: Namespace in the management cluster of O(name), and of definitions that name none.
+    type: str
+    default: default
+  state:
+    description:
+      - V(present) makes the tenants what their definitions say.
+      - V(absent) stops their control planes, purges their data from the datastore, deletes all their objects, and looks once more whether
+        anything is left.
+    type: str
+    choices: [present, absent]
+    default: present
+  rollout:
+    description:
+      - V(changed) replaces control-plane pods only with a change of yours. Differences that come from a newer version of this collection are
+        listed in RV(tenants[].deferred) and put off until then.
+      - V(now) applies those as well.
+    type: str
+    choices: [changed, now]
+    default: changed
+  renew_before:
+    description: Certificates that end within this many days are issued anew.
+    type: int
+    default: 30
+  force:
+    description: With O(state=absent), delete also when the datastore cannot be reached. The tenant's data stays behind in it.
+    type: bool
+    default: false
+  max_starting:
+    description: How many API servers may start at a time; V(0) takes as many as the management cluster's nodes have processors.
+    type: int
+    default: 0
+  wait:
+    description: Wait until the control planes are ready, with no pod of an older template left.
+    type: bool
+    default: true
+  wait_timeout:
+    description: How long the whole call may wait, in seconds.
+    type: int
+    default: 300
+extends_documentation_fragment:
+  - hosted.kubernetes.management_cluster
+  - hosted.kubernetes.attributes
+  - hosted.kubernetes.attributes.api
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: full
+  idempotent:
+    support: full
+requirements:
+  - cryptography >= 42.0.0
+  - grpcio >= 1.60.0 and protobuf >= 5.29.0 for etcd
+seealso:
+  - module: hosted.kubernetes.tenant_control_plane_info
+  - module: hosted.kubernetes.tenant_kubeconfig
+"""
+
+EXAMPLES = r"""
+- name: Create a tenant cluster's control plane
+  hosted.kubernetes.tenant_control_plane:
+    kubeconfig: management.kubeconfig
+    definition:
+      metadata:
+        name: acme
+        namespace: tenants
+      spec:
+        dataStore: default
+        kubernetes:
+          version: v1.36.3
+        controlPlane:
+          deployment:
+            replicas: 2
+          service:
+            serviceType: LoadBalancer
+        addons:
+          coreDNS: {}
+          kubeProxy: {}
+          konnectivity: {}
+
+- name: Delete it with all its data
+  hosted.kubernetes.tenant_control_plane:
+    kubeconfig: management.kubeconfig
+    name: acme
+    namespace: tenants
+    state: absent
+"""
+
+RETURN = r"""
+tenants:
+  description: One entry for each tenant, in the order of the definitions.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    tenant:
+      description: namespace/name.
+      type: str
+    changed:
+      description: Whether anything of this tenant was, or in check mode would be, changed.
+      type: bool
+    plan:
+      description: The changes in order, each with cluster, object, action, reason and fields. Secret values are redacted.
+      type: list
+      elements: dict
+    deferred:
+      description: Differences of the pods that come from a newer collection and wait for a change of yours or O(rollout=now).
+      type: list
+      elements: dict
+    endpoint:
+      description: host:port of the API server, as workers and users reach it.
+      type: str
+    phase:
+      description: The status as shown by C(kubectl get tcp).
+      type: str
+      sample: Ready
+    exposed:
+      description: Whether the endpoint answered from where this module ran.
+      type: bool
+    durations:
+      description: Seconds spent on each phase.
+      type: dict
+    error:
+      description: Why this tenant failed, empty when it did not.
+      type: str
+"""
+
+import os
+import socket
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.hosted.kubernetes.plugins.module_utils._ansible.module import (
+    MANAGEMENT_CLUSTER,
+    ArgumentSpec,
+    connection_options,
+    run,
+)
+
+SPEC = MANAGEMENT_CLUSTER.merge(
+    ArgumentSpec(
+        options={
+            "definition": {"type": "raw"},
+            "src": {"type": "path"},
+            "name": {"type": "str"},
+            "namespace": {"type": "str", "default": "default"},
+            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+            "rollout": {"type": "str", "choices": ["changed", "now"], "default": "changed"},
+            "renew_before": {"type": "int", "default": 30},
+            "force": {"type": "bool", "default": False},
+            "max_starting": {"type": "int", "default": 0},
+            "wait": {"type": "bool", "default": True},
+            "wait_timeout": {"type": "int", "default": 300},
+        },
+        mutually_exclusive=[["definition", "src", "name"]],
+        required_one_of=[["definition", "src", "name"]],
+    )
+)
+
+
+def main_with(module: AnsibleModule) -> dict[str, Any]:
+    from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.connection import ConnectionOptions, connect
+    from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile import call
+
+    params = module.params
+    request = call.Request(
+        definition=params["definition"],
+        src=params["src"] or None,
+        name=params["name"] or None,
+        namespace=params["namespace"] or "default",
+        absent=params["state"] == "absent",
+        rollout_now=params["rollout"] == "now",
+        renew_before_days=params["renew_before"],
+        force=params["force"],
+    )
+    settings = call.Settings(
+        holder=f"{socket.gethostname()}-{os.getpid()}",
+        check=module.check_mode,
+        wait=params["wait"],
+        timeout_s=params["wait_timeout"],
+        max_starting=params["max_starting"],
+    )
+    with connect(ConnectionOptions(**connection_options(params))) as client:
+        return call.run(client, request, settings)
+
+
+def main() -> None:
+    run(SPEC, main_with)
+
+
+if __name__ == "__main__":
+    main()
