@@ -70,7 +70,7 @@ test-cluster: $(READY) ## tests against a real cluster on one lab machine
 	$(PYTEST) tests/integration/cluster $(PYTEST_ARGUMENTS)
 
 test-scenario: $(READY) ## the main job end to end: molecule scenario default on machines of its own
-	cd $(TREE)/extensions && molecule test --scenario-name default
+	cd $(TREE) && molecule test --scenario-name default
 
 test-build: $(READY) ## build the collection, install it elsewhere, use it by full names
 	$(PYTEST) tests/integration/build $(PYTEST_ARGUMENTS)
@@ -82,7 +82,7 @@ test: $(READY) ## everything a change must pass; prints the minutes of each part
 	@$(PARTS) lint test-unit test-build bundle test-api sanity test-cluster test-scenario
 
 test-long: $(READY) ## all other molecule scenarios
-	cd $(TREE)/extensions && molecule test --all --exclude default
+	cd $(TREE) && molecule test --all --exclude default
 
 bench: $(READY) ## measure one tenant: bare process, finished manifests, our module
 	cd $(TREE) && python tests/bench/run.py
