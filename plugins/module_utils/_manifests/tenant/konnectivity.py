@@ -83,6 +83,9 @@ def _workload(tenant: TenantControlPlane, addon: Konnectivity, inputs: TenantInp
     if is_deployment:
         spec["replicas"] = DEPLOYMENT_REPLICAS if agent.replicas is None else agent.replicas
         pod["affinity"] = _spread()
+    elif not agent.host_network:
+        # The new agent serves before the old one goes: with one node nothing else would carry logs and exec meanwhile.
+        spec["updateStrategy"] = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment" if is_deployment else "DaemonSet",
@@ -109,6 +112,8 @@ def _pod(agent: KonnectivityAgent, container: Json) -> Json:
             "seccompProfile": {"type": "RuntimeDefault"},
         },
         "containers": [container],
+        # At the first SIGTERM an agent only takes no new connections; it ends when the time is over.
+        "terminationGracePeriodSeconds": 10,
         "volumes": [{"name": "token", "projected": {"sources": [{"serviceAccountToken": token}]}}],
     }
 

@@ -125,6 +125,18 @@ def test_mode(agent: Json, kind: str, replicas: int | None) -> None:
 
 
 @pytest.mark.parametrize(
+    ("agent", "strategy"),
+    [
+        ({}, {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}),
+        ({"hostNetwork": True}, None),
+        ({"mode": "Deployment"}, None),
+    ],
+)
+def test_a_new_agent_serves_before_the_old_one_goes_where_ports_allow_it(agent: Json, strategy: Json | None) -> None:
+    assert _workload(_tenant(agent=agent))["spec"].get("updateStrategy") == strategy
+
+
+@pytest.mark.parametrize(
     ("agent", "key", "value"),
     [
         ({}, "tolerations", [{"key": "CriticalAddonsOnly", "operator": "Exists"}]),
