@@ -252,6 +252,14 @@ def check(definition: Json, live: Json | None = None) -> DataStore:
     return parse(definition)
 
 
+def name_of(definition: Mapping[str, Any]) -> str:
+    """Return the name in a definition of which nothing else matters. Raises InvalidError when it is missing or not a name."""
+    problems = [item for item in _identity_problems(definition) if item.startswith("metadata.name")]
+    if problems:
+        raise InvalidError.from_problems(KIND, problems)
+    return str(definition["metadata"]["name"])
+
+
 def validate(definition: Json) -> list[str]:
     """Return what is wrong with a definition; empty when it is valid."""
     problems = [*_identity_problems(definition)]
@@ -275,7 +283,7 @@ def validate_change(live: Json, desired: Json) -> list[str]:
     return [f'spec.driver is "{old}" and cannot become "{new}"; create another DataStore and move the tenants to it one by one']
 
 
-def _identity_problems(definition: Json) -> Iterator[str]:
+def _identity_problems(definition: Mapping[str, Any]) -> Iterator[str]:
     if definition.get("apiVersion", KAMAJI_API_VERSION) != KAMAJI_API_VERSION:
         yield f'apiVersion "{definition["apiVersion"]}" is not served; write {KAMAJI_API_VERSION}'
     if definition.get("kind", KIND) != KIND:
@@ -283,8 +291,8 @@ def _identity_problems(definition: Json) -> Iterator[str]:
     name = (definition.get("metadata") or {}).get("name")
     if not name:
         yield "metadata.name is missing; give the DataStore a name"
-    elif not isinstance(name, str) or len(name) > 253 or not _NAME.fullmatch(name):
-        yield f'metadata.name "{name}" is not a DNS name; use at most 253 of a-z, 0-9, "-" and "."'
+    elif not isinstance(name, str) or len(name) > 63 or not _NAME.fullmatch(name):
+        yield f'metadata.name "{name}" is not a DNS name of at most 63 characters; use a-z, 0-9, "-" and "."'
 
 
 def _unknown_fields(path: str, value: Any, known: Mapping[str, Any]) -> Iterator[str]:

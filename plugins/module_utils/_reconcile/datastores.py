@@ -402,6 +402,21 @@ def _change(observed: ObservedStore, action: Action, reason: str, stage: int, ch
     return Change(f"datastore {ref.name}", Cluster.MANAGEMENT, ref, action, reason, stage, changed)
 
 
+def summary(observed: ObservedStore, now: datetime) -> dict[str, Any]:
+    """A DataStore as modules return it: what was found, whether or not it is recorded already."""
+    status = build_status(observed, 0, now)
+    return {
+        "name": observed.definition.name,
+        "driver": observed.definition.driver,
+        "endpoints": [str(endpoint) for endpoint in observed.definition.endpoints],
+        "ready": status["ready"],
+        "used_by": status["usedBy"],
+        "conditions": [
+            {key: item[key] for key in ("type", "status", "reason", "message", "lastTransitionTime")} for item in status["conditions"]
+        ],
+    }
+
+
 def probe_result(found: Probe | None) -> dict[str, Any] | None:
     """A probe as modules return it."""
     if found is None:

@@ -74,6 +74,15 @@ class Validity:
     leaf: timedelta = timedelta(days=365)
     renew_before: timedelta = timedelta(days=90)
 
+    @classmethod
+    def of_days(cls, leaf: int, renew_before: int) -> Validity:
+        """Raises InvalidError when certificates would be made again as soon as they are made."""
+        if not 0 <= renew_before < leaf:
+            raise InvalidError(
+                f"renew_before_days is {renew_before} and certificate_days {leaf}; give from 0 to less than the days of validity"
+            )
+        return cls(timedelta(days=leaf), timedelta(days=renew_before))
+
 
 class Stage:
     """Order of execution."""

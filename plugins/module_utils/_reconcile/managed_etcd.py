@@ -37,6 +37,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.etcd_
     authentication_changes,
     new_authority,
     new_certificate,
+    plan,
 )
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.plan import Action, Change, Cluster, Plan
 
@@ -71,6 +72,11 @@ def observe(client: Client, etcd: ManagedEtcd) -> ObservedEtcd:
     return replace(observed, missing_authentication=_missing_authentication(client, etcd, observed))
 
 
+def plan_present(client: Client, etcd: ManagedEtcd, now: datetime, validity: Validity) -> Plan:
+    """Return what is left to do, without doing it."""
+    return plan(etcd, observe(client, etcd), now, validity, AUTHENTICATION_ORDER)
+
+
 def apply(client: Client, etcd: ManagedEtcd, changes: Plan, *, now: Now, validity: Validity, timeout_s: float) -> tuple[Change, ...]:
     """Make the changes, wait until all members are ready, and switch authentication on. Returns the changes made.
 
@@ -79,7 +85,7 @@ def apply(client: Client, etcd: ManagedEtcd, changes: Plan, *, now: Now, validit
     made = []
     for change in changes:
         if change.cluster is Cluster.MANAGEMENT:
-            _make(client, etcd, change, now, validity)
+            make(client, etcd, change, now=now, validity=validity)
             made.append(change)
     wait_ready(client, etcd, timeout_s=timeout_s)
     return (*made, *_authenticate(client, etcd))
@@ -104,7 +110,7 @@ def wait_ready(client: Client, etcd: ManagedEtcd, *, timeout_s: float) -> None:
         raise HostedKubernetesError("; ".join([error.msg, *reasons, hint])) from error
 
 
-def remove(client: Client, etcd: ManagedEtcd, changes: Plan, *, timeout_s: float) -> None:
+def remove(client: Client, changes: Plan, *, timeout_s: float) -> None:
     """Make the changes of plan_absent(), and wait until each object is gone."""
     for change in changes:
         resource = resource_of(change.object.kind)
@@ -123,7 +129,8 @@ def refuse_if_recorded(client: Client, etcd: ManagedEtcd) -> None:
         )
 
 
-def _make(client: Client, etcd: ManagedEtcd, change: Change, now: Now, validity: Validity) -> None:
+def make(client: Client, etcd: ManagedEtcd, change: Change, *, now: Now, validity: Validity) -> None:
+    """Make one change in the management cluster; it may have been made meanwhile."""
     ref = change.object
     if change.action is Action.DELETE:
         client.delete(resource_of(ref.kind), ref.name, ref.namespace)
