@@ -16,7 +16,7 @@ from ansible_collections.hosted.kubernetes.plugins.plugin_utils.bundle import re
 MODULE = "hosted.kubernetes.container_image"
 
 
-class ActionModule(ActionBase):  # type: ignore[misc]  # ansible has no type information
+class ActionModule(ActionBase):
     """Runs the module once; when it asks for archives, sends them and runs it again."""
 
     TRANSFERS_FILES = True

@@ -17,7 +17,7 @@ from ansible_collections.hosted.kubernetes.plugins.plugin_utils.bundle import re
 MODULE = "hosted.kubernetes.host_files"
 
 
-class ActionModule(ActionBase):  # type: ignore[misc]  # ansible has no type information
+class ActionModule(ActionBase):
     """Runs the module once; when it asks for artefacts, sends them and runs it again."""
 
     TRANSFERS_FILES = True

@@ -15,7 +15,7 @@ author:
   - hosted.kubernetes contributors (@hosted-kubernetes)
 options:
   tools:
-    description: Names of executables to look for.
+    description: Programs to look for besides those every node needs; alternatives are separated by C(|).
     type: list
     elements: str
     default: []
@@ -47,7 +47,7 @@ extends_documentation_fragment:
 EXAMPLES = r"""
 - name: Read the facts of a host
   hosted.kubernetes.host_info:
-    tools: [iptables, mount]
+    tools: [runc]
     ports: [10250]
     disks: [/var/lib]
   become: true
@@ -83,9 +83,10 @@ host:
       description: Active swap devices and files.
       type: list
       elements: str
-    tools:
-      description: Path by name; null for a tool that is missing.
-      type: dict
+    missing_tools:
+      description: Programs that are not installed.
+      type: list
+      elements: str
     unreachable:
       description: Those of O(connect) that the host cannot reach.
       type: list
@@ -98,6 +99,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._ansible.module import ArgumentSpec, run
 from ansible_collections.hosted.kubernetes.plugins.module_utils._host import facts
+from ansible_collections.hosted.kubernetes.plugins.module_utils._host.tools import REQUIRED
 
 SPEC = ArgumentSpec(
     options={
@@ -112,7 +114,7 @@ SPEC = ArgumentSpec(
 
 def main_with(module: AnsibleModule) -> dict[str, Any]:
     params = module.params
-    host = facts.read(params["tools"], params["ports"], params["disks"], params["connect"], params["connect_timeout"])
+    host = facts.read([*REQUIRED, *params["tools"]], params["ports"], params["disks"], params["connect"], params["connect_timeout"])
     return {"changed": False, "host": host}
 
 

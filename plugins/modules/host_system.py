@@ -10,6 +10,7 @@ short_description: Kernel modules, sysctls and swap of a host, now and at the ne
 description:
   - Loads kernel modules, sets sysctls and switches swap off, and writes the files that keep this over a boot.
   - A module that the kernel has built in counts as loaded.
+  - Fails before anything is changed when a program that every node needs is not installed.
 version_added: 0.1.0
 author:
   - hosted.kubernetes contributors (@hosted-kubernetes)
@@ -65,7 +66,8 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._ansible.module import ArgumentSpec, run
-from ansible_collections.hosted.kubernetes.plugins.module_utils._host import system
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import HostedKubernetesError
+from ansible_collections.hosted.kubernetes.plugins.module_utils._host import system, tools
 
 SPEC = ArgumentSpec(
     options={
@@ -83,6 +85,9 @@ def main_with(module: AnsibleModule) -> dict[str, Any]:
         sysctls={name: str(value) for name, value in params["sysctls"].items()},
         swap_off=params["swap"] == "off",
     )
+    lacking = [tools.describe(names) for names in tools.missing(tools.REQUIRED)]
+    if lacking:
+        raise HostedKubernetesError(f"not installed: {', '.join(lacking)}; install the packages of your distribution that bring them")
     changes = system.plan(wanted, system.observe(wanted))
     if not module.check_mode:
         system.apply(changes)

@@ -44,12 +44,11 @@ class JoinTarget:
 
 @dataclass(frozen=True)
 class JoinRequirements:
-    """What is asked of a host. tools by name with the reason they are needed."""
+    """What is asked of a host, and of which version and architecture the bundle is that it gets."""
 
     node_name: str
     bundle_version: str
     bundle_arch: str
-    tools: Mapping[str, str]
     minimum_free_mb: int
     minimum_memory_mb: int
 
@@ -109,9 +108,9 @@ def _basic_problems(facts: Mapping[str, Any], wanted: JoinRequirements) -> list[
         problems.append("it is not booted with systemd; only Linux hosts with systemd can become workers")
     if facts["architecture"] != wanted.bundle_arch:
         problems.append(f"it is {facts['architecture']}, the bundle is for {wanted.bundle_arch}; name a bundle for its architecture")
-    missing = [f"{name} ({why})" for name, why in sorted(wanted.tools.items()) if not facts["tools"].get(name)]
-    if missing:
-        problems.append(f"not installed: {', '.join(missing)}; install the packages of your distribution that bring them")
+    if facts["missing_tools"]:
+        missing = ", ".join(facts["missing_tools"])
+        problems.append(f"not installed: {missing}; install the packages of your distribution that bring them")
     return problems
 
 

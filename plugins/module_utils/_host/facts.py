@@ -13,14 +13,13 @@ import binascii
 import os
 import platform
 import re
-import shutil
 import socket
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ansible_collections.hosted.kubernetes.plugins.module_utils._host import system, x509
+from ansible_collections.hosted.kubernetes.plugins.module_utils._host import system, tools, x509
 
 KUBELET_CONF = "/etc/kubernetes/kubelet.conf"
 BOOTSTRAP_CONF = "/etc/kubernetes/bootstrap-kubelet.conf"
@@ -33,10 +32,10 @@ _LISTEN = "0A"
 Json = dict[str, Any]
 
 
-def read(tools: Sequence[str], ports: Sequence[int], disks: Sequence[str], connect: Sequence[str], connect_timeout_s: float) -> Json:
+def read(wanted_tools: Sequence[str], ports: Sequence[int], disks: Sequence[str], connect: Sequence[str], connect_timeout_s: float) -> Json:
     """Read all facts of this host.
 
-    tools: names of executables to look for. ports: TCP ports that should be free. disks: paths whose free space counts;
+    wanted_tools: see tools.missing. ports: TCP ports that should be free. disks: paths whose free space counts;
     the nearest existing parent is measured. connect: "address:port" that this host should reach.
     """
     return {
@@ -51,7 +50,7 @@ def read(tools: Sequence[str], ports: Sequence[int], disks: Sequence[str], conne
         "memory_mb": memory_mb(_text("/proc/meminfo")),
         "swaps": system.active_swaps(_text("/proc/swaps")),
         "cgroup_version": 2 if os.path.exists("/sys/fs/cgroup/cgroup.controllers") else 1,
-        "tools": {name: shutil.which(name, path=system.tool_environment()["PATH"]) for name in tools},
+        "missing_tools": [tools.describe(names) for names in tools.missing(wanted_tools)],
         "ports": used_ports(ports, _text("/proc/net/tcp") + _text("/proc/net/tcp6")),
         "free_mb": {path: _free_mb(path) for path in disks},
         "unreachable": [target for target in connect if not _can_connect(target, connect_timeout_s)],
@@ -152,13 +151,13 @@ def _can_connect(target: str, timeout_s: float) -> bool:
 
 def _is_active(unit: str) -> bool:
     try:
-        return subprocess.run(["systemctl", "is-active", "--quiet", unit], check=False, env=system.tool_environment()).returncode == 0
+        return subprocess.run(["systemctl", "is-active", "--quiet", unit], check=False, env=tools.environment()).returncode == 0
     except FileNotFoundError:
         return False
 
 
 def _kubelet_version() -> str | None:
-    kubelet = shutil.which("kubelet", path=system.tool_environment()["PATH"])
+    kubelet = tools.find("kubelet")
     if kubelet is None:
         return None
     done = subprocess.run([kubelet, "--version"], capture_output=True, check=False)

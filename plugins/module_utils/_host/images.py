@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import HostedKubernetesError
-from ansible_collections.hosted.kubernetes.plugins.module_utils._host.system import tool_environment
+from ansible_collections.hosted.kubernetes.plugins.module_utils._host import tools
 
 LABEL = "hosted-kubernetes.io/archive-sha256"
 
@@ -68,7 +68,7 @@ class Containerd:
         self._run(["images", "remove", "--sync", reference])
 
     def _run(self, arguments: Sequence[str]) -> str:
-        done = subprocess.run([*self._command, *arguments], capture_output=True, check=False, env=tool_environment())
+        done = subprocess.run([*self._command, *arguments], capture_output=True, check=False, env=tools.environment())
         if done.returncode != 0:
             said = done.stderr.decode(errors="replace").strip()[-500:]
             raise HostedKubernetesError(f"ctr {' '.join(arguments)}: {said}; is containerd running with space on its disk?")

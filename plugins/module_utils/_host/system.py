@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import HostedKubernetesError
 from ansible_collections.hosted.kubernetes.plugins.module_utils._host import files as host_files
+from ansible_collections.hosted.kubernetes.plugins.module_utils._host import tools
 
 MODULES_FILE = "/etc/modules-load.d/90-hosted-kubernetes.conf"
 # Read after every other file of the distribution, as 99-sysctl.conf is a link to /etc/sysctl.conf.
@@ -152,17 +153,11 @@ def _set(name: str, value: str) -> None:
 
 def _command(arguments: Sequence[str], hint: str) -> None:
     try:
-        done = subprocess.run(arguments, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False, env=tool_environment())
+        done = subprocess.run(arguments, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False, env=tools.environment())
     except FileNotFoundError as error:
         raise HostedKubernetesError(f"{hint} ({arguments[0]}: not installed)") from error
     if done.returncode != 0:
         raise HostedKubernetesError(f"{hint} ({done.stdout.decode(errors='replace').strip()})")
-
-
-def tool_environment() -> dict[str, str]:
-    """The environment for tools: sudo and ssh may leave /usr/sbin and /usr/local/bin out of PATH."""
-    path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-    return {**os.environ, "PATH": path, "LC_ALL": "C"}
 
 
 def _is_loaded(module: str) -> bool:

@@ -1,0 +1,183 @@
+# Copyright: hosted.kubernetes contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Taking a host out of a cluster without a trace: look for what a join and its pods leave, remove it, look again.
+
+`kubeadm reset` does a part of it (it says so itself): CNI configuration, network links, rules of netfilter and mounts of
+pods stay. Installed programs, images and containerd stay as well, on purpose: the host is ready to join again.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import HostedKubernetesError
+from ansible_collections.hosted.kubernetes.plugins.module_utils._host import facts, kubeadm, tools
+from ansible_collections.hosted.kubernetes.plugins.module_utils._host import files as host_files
+
+# Folders whose content belongs to the cluster. The folders themselves may be mount points.
+EMPTIED = (
+    "/etc/kubernetes",
+    "/var/lib/kubelet",
+    "/etc/cni/net.d",
+    "/var/lib/cni",
+    "/run/flannel",
+    "/var/log/pods",
+    "/var/log/containers",
+)
+LINKS = re.compile(r"^(cni\d+|flannel(-v6)?\.\d+|kube-ipvs0|kube-bridge|nodelocaldns|cilium_\w+|vxlan\.calico|tunl0\.k8s)$")
+CHAINS = re.compile(r"^(KUBE|CNI|FLANNEL|CALI|cali|CILIUM)[-_]")
+TABLES = re.compile(r"^(kube-proxy|flannel-ipv[46]|cni_hostport|cni_portmap)$")
+NAMESPACES = re.compile(r"^cni-")
+_IPTABLES = ("iptables", "ip6tables", "iptables-legacy", "ip6tables-legacy")
+_MOUNTS_BELOW = ("/var/lib/kubelet/", "/run/netns/cni-", "/var/run/netns/cni-")
+
+
+@dataclass(frozen=True)
+class Leftover:
+    """One thing to remove; kind is unit, container, mount, file, link, rules, table or namespace."""
+
+    kind: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name}"
+
+
+def observe(ctr: str, socket: str) -> list[Leftover]:
+    """Look for everything a join and its pods leave, in the order in which it can be removed."""
+    membership = facts.read_membership()
+    found = [Leftover("unit", "kubelet.service")] if membership["is_kubelet_running"] else []
+    found += [Leftover("container", name) for name in _containers(ctr, socket)]
+    found += [Leftover("mount", path) for path in mounts(_text("/proc/self/mounts"))]
+    found += [Leftover("namespace", name) for name in _entries("/run/netns") if NAMESPACES.match(name)]
+    found += [Leftover("file", os.path.join(folder, name)) for folder in EMPTIED for name in _entries(folder)]
+    found += [Leftover("link", name) for name in _entries("/sys/class/net") if LINKS.match(name)]
+    found += [Leftover("rules", tool) for tool in _IPTABLES if tools.find(f"{tool}-save") and own_chains(_output([f"{tool}-save"]))]
+    if tools.find("nft"):
+        found += [Leftover("table", name) for name in own_tables(_output(["nft", "list", "tables"]))]
+    return found
+
+
+def refuse_control_plane() -> None:
+    """Raise when this host runs a control plane, whose etcd a reset would destroy."""
+    membership = facts.read_membership()
+    if any(name.startswith("kube-apiserver") for name in membership["static_pods"]):
+        server = (membership["kubelet_conf"] or {}).get("server")
+        raise HostedKubernetesError(f"this host runs the control plane of {server}; it is no worker and is not reset")
+
+
+def reset(kubeadm_path: str, ctr: str, socket: str) -> list[Leftover]:
+    """Take the host out of its cluster. Returns what was removed; nothing when the host was clean.
+
+    Raises HostedKubernetesError that lists what could not be removed.
+    """
+    refuse_control_plane()
+    found = observe(ctr, socket)
+    if not found:
+        return []
+    if os.path.exists(kubeadm_path) and os.path.exists(socket):
+        kubeadm.run(kubeadm_path, ["reset", "--force", "--cri-socket", f"unix://{socket}"])
+    reasons = [reason for item in observe(ctr, socket) for reason in _removed(item, ctr, socket)]
+    left = observe(ctr, socket)
+    if left:
+        raise HostedKubernetesError(
+            f"not removed: {', '.join(str(item) for item in left)}; {'; '.join(reasons) or 'something makes it again'}; boot the host and run again",
+            left=[str(item) for item in left],
+        )
+    return found
+
+
+def mounts(proc_mounts: str) -> list[str]:
+    """Return mount points of pods and their network namespaces, the deepest first."""
+    points = (line.split()[1].replace("\\040", " ") for line in proc_mounts.splitlines() if line.strip())
+    return sorted({point for point in points if point.startswith(_MOUNTS_BELOW)}, reverse=True)
+
+
+def own_chains(saved: str) -> list[str]:
+    """Return the chains of Kubernetes and CNI plugins in what iptables-save prints."""
+    return [line[1:].split()[0] for line in saved.splitlines() if line.startswith(":") and CHAINS.match(line[1:])]
+
+
+def without_chains(saved: str) -> str:
+    """Return what iptables-save prints without those chains and every rule that belongs to or names one of them."""
+    chains = set(own_chains(saved))
+    return "".join(line for line in saved.splitlines(keepends=True) if not _names_a_chain(line, chains))
+
+
+def own_tables(listed: str) -> list[str]:
+    """Return "family name" of the tables of kube-proxy and CNI plugins in what `nft list tables` prints."""
+    rows = (line.split() for line in listed.splitlines())
+    return [f"{row[1]} {row[2]}" for row in rows if len(row) == 3 and TABLES.match(row[2])]
+
+
+def _names_a_chain(line: str, chains: set[str]) -> bool:
+    words = line.split()
+    if line.startswith(":"):
+        return words[0][1:] in chains
+    return bool(words) and words[0] == "-A" and not chains.isdisjoint(words)
+
+
+def _removed(item: Leftover, ctr: str, socket: str) -> Iterable[str]:
+    """Remove one thing; yields why it could not be."""
+    removers: Mapping[str, Callable[[str], None]] = {
+        "unit": lambda name: _run(["systemctl", "stop", name]),
+        "container": lambda name: _remove_container(ctr, socket, name),
+        "mount": lambda name: _run(["umount", "--lazy", name]),
+        "namespace": lambda name: _run(["ip", "netns", "delete", name]),
+        "file": host_files.remove,
+        "link": lambda name: _run(["ip", "link", "delete", name]),
+        "rules": _remove_rules,
+        "table": lambda name: _run(["nft", "delete", "table", *name.split()]),
+    }
+    try:
+        removers[item.kind](item.name)
+    except (OSError, HostedKubernetesError) as error:
+        yield f"{item}: {error}"
+
+
+def _remove_container(ctr: str, socket: str, name: str) -> None:
+    base = [ctr, "--address", socket, "--namespace", "k8s.io"]
+    subprocess.run([*base, "task", "kill", "--all", "--signal", "SIGKILL", name], capture_output=True, check=False)
+    subprocess.run([*base, "task", "delete", "--force", name], capture_output=True, check=False)
+    _run([*base, "container", "delete", name])
+
+
+def _remove_rules(tool: str) -> None:
+    saved = _output([f"{tool}-save"])
+    _run([f"{tool}-restore"], stdin=without_chains(saved))
+
+
+def _containers(ctr: str, socket: str) -> list[str]:
+    if not os.path.exists(ctr) or not os.path.exists(socket):
+        return []
+    return _output([ctr, "--address", socket, "--namespace", "k8s.io", "containers", "list", "--quiet"]).split()
+
+
+def _entries(folder: str) -> list[str]:
+    try:
+        return sorted(os.listdir(folder))
+    except OSError:
+        return []
+
+
+def _output(arguments: Sequence[str]) -> str:
+    done = subprocess.run(arguments, capture_output=True, check=False, env=tools.environment())
+    return done.stdout.decode(errors="replace")
+
+
+def _run(arguments: Sequence[str], *, stdin: str = "") -> None:
+    done = subprocess.run(
+        arguments, input=stdin.encode(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False, env=tools.environment()
+    )
+    if done.returncode != 0:
+        raise HostedKubernetesError(done.stdout.decode(errors="replace").strip()[-300:])
+
+
+def _text(path: str) -> str:
+    with open(path, encoding="utf-8", errors="replace") as stream:
+        return stream.read()

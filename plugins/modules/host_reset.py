@@ -1,0 +1,96 @@
+#!/usr/bin/python
+# Copyright: hosted.kubernetes contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: host_reset
+short_description: Take a host out of its cluster without a trace
+description:
+  - Runs C(kubeadm reset) and removes what it leaves behind, such as CNI configuration, mounts and containers of pods, network links, and
+    rules of iptables and nftables.
+  - Looks again afterwards and fails when anything is left. Programs, images and containerd stay, so that the host can join again.
+  - A host that runs a control plane is refused.
+version_added: 0.1.0
+author:
+  - hosted.kubernetes contributors (@hosted-kubernetes)
+options:
+  kubeadm:
+    description: Path of kubeadm on the host. Without it the same is done by this module alone.
+    type: path
+    default: /usr/local/bin/kubeadm
+  ctr:
+    description: Path of C(ctr) on the host.
+    type: path
+    default: /usr/local/bin/ctr
+  socket:
+    description: Socket of containerd on the host.
+    type: path
+    default: /run/containerd/containerd.sock
+extends_documentation_fragment:
+  - hosted.kubernetes.attributes
+  - hosted.kubernetes.attributes.host
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: full
+  idempotent:
+    support: full
+"""
+
+EXAMPLES = r"""
+- name: Take the host out of its cluster
+  hosted.kubernetes.host_reset:
+  become: true
+"""
+
+RETURN = r"""
+removed:
+  description: What was found and removed, or would be in check mode.
+  returned: always
+  type: list
+  elements: str
+  sample: ["unit kubelet.service", "link cni0"]
+left:
+  description: What could not be removed.
+  returned: when that made the module fail
+  type: list
+  elements: str
+"""
+
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.hosted.kubernetes.plugins.module_utils._ansible.module import ArgumentSpec, run
+from ansible_collections.hosted.kubernetes.plugins.module_utils._host import reset
+
+SPEC = ArgumentSpec(
+    options={
+        "kubeadm": {"type": "path", "default": "/usr/local/bin/kubeadm"},
+        "ctr": {"type": "path", "default": "/usr/local/bin/ctr"},
+        "socket": {"type": "path", "default": "/run/containerd/containerd.sock"},
+    }
+)
+
+
+def main_with(module: AnsibleModule) -> dict[str, Any]:
+    params = module.params
+    if module.check_mode:
+        reset.refuse_control_plane()
+        found = reset.observe(params["ctr"], params["socket"])
+    else:
+        found = reset.reset(params["kubeadm"], params["ctr"], params["socket"])
+    removed = [str(item) for item in found]
+    result: dict[str, Any] = {"changed": bool(removed), "removed": removed}
+    return {**result, "diff": {"before": "".join(f"{line}\n" for line in removed), "after": ""}} if removed else result
+
+
+def main() -> None:
+    run(SPEC, main_with)
+
+
+if __name__ == "__main__":
+    main()
