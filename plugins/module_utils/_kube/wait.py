@@ -28,7 +28,7 @@ _FIRST_PAUSE_S: Final = 0.2
 _LONGEST_PAUSE_S: Final = 5.0
 
 
-class WaitTimeout(HostedKubernetesError):  # noqa: N818  (a timeout is an error)
+class WaitTimeout(HostedKubernetesError):
     """The time is over. last: the objects as last seen; reason: why they were not as wanted."""
 
     def __init__(self, what: str, waited_s: float, reason: str, last: Objects) -> None:
