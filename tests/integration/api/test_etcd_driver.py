@@ -92,13 +92,17 @@ def root(etcd: Etcd) -> Iterator[EtcdDriver]:
     with connect_etcd(store(endpoint(etcd)), credentials(etcd)) as driver:
         yield driver
         for tenant in (ACME, EVIL):
-            for part in driver.purge_parts:
-                driver.delete_part(tenant, part)
+            purge(driver, tenant)
 
 
 def create(driver: EtcdDriver, tenant: Isolation) -> None:
     for part in driver.parts:
         driver.create_part(tenant, part)
+
+
+def purge(driver: EtcdDriver, tenant: Isolation) -> None:
+    for part in driver.purge_parts:
+        driver.delete_part(tenant, part)
 
 
 def look(driver: EtcdDriver, tenant: Isolation, **options: bool) -> IsolationState:
@@ -382,6 +386,6 @@ def test_concurrent_tenants_do_not_disturb_each_other(etcd: Etcd, root: EtcdDriv
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda tenant: create(root, tenant), tenants))
         states = root.observe(tenants, detailed=True)
-        list(pool.map(lambda tenant: [root.delete_part(tenant, part) for part in root.purge_parts], tenants))
+        list(pool.map(lambda tenant: purge(root, tenant), tenants))
     assert set(states.values()) == {ALL}
     assert all(state.absent for state in root.observe(tenants, keys=True).values())

@@ -22,7 +22,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile impor
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.etcd_plan import Validity
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.plan import Action, Change, Plan
 from ansible_collections.hosted.kubernetes.plugins.modules import datastore_etcd
-from ansible_collections.hosted.kubernetes.tests.support.modules import run_module
+from ansible_collections.hosted.kubernetes.tests.support.modules import ModuleFailedError, run_module
 
 VALIDITY = Validity()
 IMAGE = "registry.k8s.io/etcd:3.6.8-0"
@@ -118,10 +118,11 @@ def test_a_run_that_was_killed_anywhere_is_completed(client: Client, etcd: Manag
 
 def set_fields(path: str, value: Any) -> Callable[[Json], None]:
     def change(obj: Json) -> None:
+        item: Any = obj
         *parents, last = path.split(".")
         for part in parents:
-            obj = obj[int(part)] if isinstance(obj, list) else obj[part]
-        obj[last] = value
+            item = item[int(part)] if isinstance(item, list) else item[part]
+        item[last] = value
 
     return change
 
@@ -244,7 +245,7 @@ def test_objects_of_another_store_in_the_same_namespace_are_left_alone(client: C
 
 def test_the_module_predicts_in_check_mode_and_says_what_is_missing(kubeconfig: Path, namespace: str) -> None:
     options = {"kubeconfig": str(kubeconfig), "name": "checked", "namespace": namespace, "image": IMAGE}
-    result = run_module(datastore_etcd, check=True, **options)
+    result = run_module(datastore_etcd.main, options, check=True)
     assert result["changed"]
     assert result["plan"][0]["object"] == f"Secret {namespace}/checked-etcd-ca"
     assert result["plan"][-1]["object"] == "authentication checked"
@@ -274,9 +275,9 @@ def test_the_module_predicts_in_check_mode_and_says_what_is_missing(kubeconfig: 
     ],
 )
 def test_bad_options_are_named(kubeconfig: Path, namespace: str, options: dict[str, Any], message: str) -> None:
-    result = run_module(datastore_etcd, **{"kubeconfig": str(kubeconfig), "namespace": namespace, "image": IMAGE, **options})
-    assert result["failed"]
-    assert message in result["msg"]
+    with pytest.raises(ModuleFailedError) as error:
+        run_module(datastore_etcd.main, {"kubeconfig": str(kubeconfig), "namespace": namespace, "image": IMAGE, **options})
+    assert message in error.value.result["msg"]
 
 
 def test_an_etcd_with_a_datastore_resource_is_not_removed(client: Client, etcd: ManagedEtcd, monkeypatch: pytest.MonkeyPatch) -> None:
