@@ -15,7 +15,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
-from threading import Semaphore
 from typing import Final
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api import names
@@ -39,7 +38,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.obser
 )
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.plan import Barrier, Plan
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.stores import Stores
-from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.tenant_run import Context, Outcome, TenantRun
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.tenant_run import Context, Outcome, Starting, TenantRun
 
 _TENANTS_AT_ONCE: Final = 16
 
@@ -90,7 +89,7 @@ class Engine:
         outcomes = []
         with Stores(self._client) as stores:
             for absent in tenants:
-                deletion = _Deletion(self._client, self._settings, self._executor, stores, absent, datastore)
+                deletion = _Deletion(self._client, self._settings, self._executor, stores, self._lease, absent, datastore)
                 seen = observed[absent.namespace, absent.name]
                 outcomes.append(_guarded(absent.key, partial(deletion.run, seen)))
         self._record_use(outcomes, [])
@@ -114,7 +113,8 @@ class Engine:
             run.outcome.status = run.observed.status
             return run.outcome
         if plan:
-            with self._lease(run.desired.tenant.namespace, run.desired.tenant.name, run.observed.namespace_exists):
+            run.make_namespace(plan)
+            with self._lease(run.desired.tenant.namespace, run.desired.tenant.name):
                 run.observe()
                 self._converge(run)
         else:
@@ -128,13 +128,7 @@ class Engine:
             if run.observed.resource is not None:
                 run.write_status()
 
-    def _lease(self, namespace: str, name: str, namespace_exists: bool) -> TenantLease:
-        if not namespace_exists:
-            body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
-            self._client.apply(body, field_manager=names.FIELD_MANAGER, force=True)
-        return self._new_lease(namespace, name)
-
-    def _new_lease(self, namespace: str, name: str) -> TenantLease:
+    def _lease(self, namespace: str, name: str) -> TenantLease:
         settings = self._settings
         return TenantLease(
             self._client, namespace, name, holder=settings.holder, now=settings.now, wait_s=settings.timeout_s, say=settings.say
@@ -153,13 +147,11 @@ class Engine:
             now=self._settings.now,
             say=self._settings.say,
             deadline=time.monotonic() + self._settings.timeout_s,
-            starting=Semaphore(self._settings.max_starting or self._starting()),
+            starting=Starting(self._settings.max_starting or self._processors),
         )
 
-    def _starting(self) -> int:
+    def _processors(self) -> int:
         """As many API servers at a time as the nodes have processors: each costs 4 to 5 CPU-seconds to start."""
-        if self._settings.check:
-            return 1
         nodes = self._client.list(resource_of("Node")).items
         return max(2, sum(int(node["status"].get("capacity", {}).get("cpu", "1")) for node in nodes))
 
@@ -197,6 +189,7 @@ class _Deletion:
     settings: Settings
     executor: Executor
     stores: Stores
+    lease: Callable[[str, str], TenantLease]
     absent: Absent
     datastore: str | None
 
@@ -210,16 +203,7 @@ class _Deletion:
             return outcome
         settings = self.settings
         deadline = time.monotonic() + settings.timeout_s
-        lease = TenantLease(
-            self.client,
-            self.absent.namespace,
-            self.absent.name,
-            holder=settings.holder,
-            now=settings.now,
-            wait_s=settings.timeout_s,
-            say=settings.say,
-        )
-        with lease:
+        with self.lease(self.absent.namespace, self.absent.name):
             key = (self.absent.namespace, self.absent.name)
             observed = self._with_view(observe_management(self.client, [key])[key])
             while plan := self._plan(observed):

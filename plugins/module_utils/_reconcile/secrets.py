@@ -116,8 +116,12 @@ def checksum(data: Data) -> str:
 
 
 def expiry(data: Data) -> datetime | None:
-    """The earliest end of validity among the certificates of a Secret (also those inside kubeconfigs); None without any."""
-    certificates = [value for key, value in data.items() if key.endswith(".crt")]
+    """The earliest end of validity among the certificates of a Secret (also those inside kubeconfigs); None without any.
+
+    A ca.crt that only accompanies a leaf does not count: its end is not this Secret's to mend.
+    """
+    leaves = [value for key, value in data.items() if key.endswith(".crt") and key != "ca.crt"]
+    certificates = leaves or [value for key, value in data.items() if key == "ca.crt"]
     certificates += [read_kubeconfig_client(value)[2].certificate for key, value in data.items() if key.endswith((".conf", ".svc"))]
     return min((not_after(certificate) for certificate in certificates), default=None)
 
@@ -163,7 +167,7 @@ def leaf_specs(tenant: TenantControlPlane, inputs: SecretInputs, renew_before: t
             names.API_SERVER_KUBELET_CLIENT,
             "api-server-kubelet-client-certificate",
             "apiserver-kubelet-client",
-            LeafRequest("kube-apiserver-kubelet-client", (CLUSTER_ADMINS,), client=True),
+            LeafRequest("kube-apiserver-kubelet-client", client=True),
             "cluster",
         ),
         maker.certificate(

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from threading import Semaphore
+from threading import Lock, Semaphore
 from typing import Final
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api import names
@@ -51,7 +51,26 @@ class Context:
     now: Callable[[], datetime]
     say: Callable[[str], None]
     deadline: float
-    starting: Semaphore
+    starting: Starting
+
+
+class Starting:
+    """A limit on how many control planes start at a time; the number is worked out when the first one starts."""
+
+    def __init__(self, limit: int | Callable[[], int]) -> None:
+        self._limit = limit
+        self._lock = Lock()
+        self._semaphore: Semaphore | None = None
+
+    def acquire(self) -> None:
+        with self._lock:
+            if self._semaphore is None:
+                self._semaphore = Semaphore(self._limit if isinstance(self._limit, int) else self._limit())
+        self._semaphore.acquire()
+
+    def release(self) -> None:
+        if self._semaphore is not None:
+            self._semaphore.release()
 
 
 @dataclass
@@ -114,6 +133,12 @@ class TenantRun:
             return
         inside = self._connect()
         self.observed = replace(self.observed, tenant=observe_tenant(inside))
+
+    def make_namespace(self, plan: Plan) -> None:
+        """Make the tenant's namespace when the plan has it: the Lease that guards all other changes lives in it."""
+        changes = tuple(change for change in plan if change.stage == Stage.NAMESPACE)
+        if changes:
+            self._make(changes)
 
     def converge(self, *, wait: bool) -> None:
         """Make changes until none is left. Raises HostedKubernetesError with what is missing at the deadline."""
