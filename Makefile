@@ -50,7 +50,7 @@ format: venv ## format the Python code and sort its imports
 
 lint: $(READY) ## ruff, mypy, import-linter, yamllint, ansible-lint, changelog fragments
 	@status=0; run() { echo "--- $$*"; "$$@" || status=1; }; \
-	cd $(TREE); run ruff check --output-format concise .; run ruff format --check --output-format concise .; run yamllint --strict .; run ansible-lint --offline --strict; \
+	cd $(TREE); run ruff check --output-format concise .; run ruff format --check --output-format concise .; run yamllint --strict .; run ansible-lint --offline --strict --nocolor -q -p; \
 	run antsibull-changelog lint; cd $(TREE_ROOT); export PYTHONPATH=$(TREE_ROOT); \
 	run mypy --config-file $(TREE)/pyproject.toml -p ansible_collections.hosted.kubernetes; \
 	run lint-imports --config $(TREE)/.importlinter --no-cache --no-logo; exit $$status
@@ -84,12 +84,17 @@ test: $(READY) ## everything a change must pass; prints the minutes of each part
 test-long: $(READY) ## all other molecule scenarios
 	cd $(TREE) && molecule test --all --exclude default
 
+LAB ?= ci
+.PHONY: lab-down
+lab-down: $(READY) ## remove all machines of the lab LAB (ci by default; the tests' lab is "test")
+	cd $(TREE) && ansible-playbook -i inventories/demo playbooks/lab.yml -e lab_machine_state=absent -e lab_name=$(LAB)
+
 bench: $(READY) ## measure one tenant: bare process, finished manifests, our module
 	cd $(TREE) && python tests/bench/run.py
 
 ##### Artefacts
 
-.PHONY: bundle build proto
+.PHONY: bundle build proto crds golden
 bundle: $(READY) ## make or complete the bundle (all programs and images of one Kubernetes version)
 	cd $(TREE) && ansible-playbook playbooks/bundle.yml $(if $(KUBERNETES_VERSION),-e bundle_kubernetes_version=$(KUBERNETES_VERSION))
 
@@ -99,9 +104,21 @@ build: $(READY) ## build the installable collection
 proto: venv ## compile etcd's messages (tools/proto)
 	python tools/proto/generate.py
 
+# --- CustomResourceDefinitions and the field table made from them (tools/crds.py) ---
+.PHONY: crds
+crds: $(READY) ## make the CustomResourceDefinitions from tools/crds and a real API server's OpenAPI
+	cd $(TREE_ROOT) && PYTHONPATH=$(TREE_ROOT) python -m ansible_collections.hosted.kubernetes.tools.crds $(CURDIR)
+# --- end of CustomResourceDefinitions ---
+
 # --- golden files: what the real kubeadm creates (tests/golden/make.py) ---
 .PHONY: golden
 MINOR ?= 1.36
 golden: tree venv ## record what the real kubeadm of MINOR (default 1.36) creates; review the diff
 	PYTHONPATH=$(TREE_ROOT) $(VENV)/bin/python -m ansible_collections.hosted.kubernetes.tests.golden.make \
 	  --minor $(MINOR) --output $(CURDIR)/tests/golden
+
+crds: $(READY) ## make the CustomResourceDefinitions from tools/crds and a real API server
+	cd $(TREE_ROOT) && PYTHONPATH=$(TREE_ROOT) python $(TREE)/tools/crds.py $(CURDIR)
+
+golden: $(READY) ## record what the real kubeadm makes: make golden MINOR=1.36
+	cd $(TREE_ROOT) && PYTHONPATH=$(TREE_ROOT) python $(TREE)/tests/golden/make.py --output $(CURDIR)/tests/golden $(or $(MINOR),1.36)

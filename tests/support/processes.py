@@ -41,7 +41,7 @@ def running(argv: list[str], log: Path, is_ready: Callable[[], bool], *, timeout
 def free_ports(count: int) -> list[int]:
     """Return TCP ports that are free on loopback at this moment."""
     with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        sockets = [stack.enter_context(socket.socket()) for number in range(count)]
         for item in sockets:
             item.bind(("127.0.0.1", 0))
         return [int(item.getsockname()[1]) for item in sockets]
