@@ -50,7 +50,7 @@ format: venv ## format the Python code and sort its imports
 
 lint: $(READY) ## ruff, mypy, import-linter, yamllint, ansible-lint, changelog fragments
 	@status=0; run() { echo "--- $$*"; "$$@" || status=1; }; \
-	cd $(TREE); run ruff check --output-format concise .; run ruff format --check --output-format concise .; run yamllint --strict .; run ansible-lint --offline --strict --nocolor -q -p; \
+	cd $(TREE); run ruff check --output-format concise .; run ruff format --check --output-format concise .; run yamllint --strict .; run ansible-lint --offline --strict --nocolor -q -f pep8; \
 	run antsibull-changelog lint; cd $(TREE_ROOT); export PYTHONPATH=$(TREE_ROOT); \
 	run mypy --config-file $(TREE)/pyproject.toml -p ansible_collections.hosted.kubernetes; \
 	run lint-imports --config $(TREE)/.importlinter --no-cache --no-logo; exit $$status
@@ -121,4 +121,4 @@ crds: $(READY) ## make the CustomResourceDefinitions from tools/crds and a real 
 	cd $(TREE_ROOT) && PYTHONPATH=$(TREE_ROOT) python $(TREE)/tools/crds.py $(CURDIR)
 
 golden: $(READY) ## record what the real kubeadm makes: make golden MINOR=1.36
-	cd $(TREE_ROOT) && PYTHONPATH=$(TREE_ROOT) python $(TREE)/tests/golden/make.py --output $(CURDIR)/tests/golden $(or $(MINOR),1.36)
+	cd $(TREE_ROOT) && PYTHONPATH=$(TREE_ROOT) python $(TREE)/tests/golden/make.py --minor $(or $(MINOR),1.36) --output $(CURDIR)/tests/golden

@@ -121,6 +121,21 @@ def test_readme_shows_the_links_it_promises() -> None:
     assert [link for link in links if not (COLLECTION / link).exists()] == []
 
 
+@pytest.mark.parametrize("scenario", sorted((COLLECTION / "extensions/molecule").glob("*/molecule.yml")), ids=lambda path: path.parent.name)
+def test_playbooks_of_a_scenario_exist(scenario: Path) -> None:
+    """Molecule only warns when a playbook is missing, and a scenario without one proves nothing."""
+    definition = yaml.safe_load(scenario.read_text(encoding="utf-8"))
+    named = definition.get("ansible", {}).get("playbooks", {})
+    steps = [
+        step
+        for step in definition["scenario"]["test_sequence"]
+        if step in {"converge", "verify", "destroy", "prepare", "side_effect", "cleanup"}
+    ]
+
+    assert {"converge", "verify", "destroy"} <= set(steps)
+    assert [step for step in steps if not (scenario.parent / named.get(step, f"{step}.yml")).is_file()] == []
+
+
 def test_requirements_of_execution_environments_are_the_collections() -> None:
     def lines(path: str) -> list[str]:
         return [line for line in (COLLECTION / path).read_text(encoding="utf-8").splitlines() if line and not line.startswith("#")]
