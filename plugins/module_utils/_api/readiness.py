@@ -8,12 +8,17 @@ Each returns None when the object is ready, else the reason as a person would sa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Final
+from collections.abc import Iterable, Mapping
+from typing import Final, Protocol
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json
 
-Problem = Callable[[Json], str | None]
+
+class Problem(Protocol):
+    """Says why an object is not ready, None when it is."""
+
+    def __call__(self, obj: Json, /) -> str | None: ...
+
 
 # Container states that pass by themselves and explain nothing.
 _PASSING: Final = frozenset({"ContainerCreating", "PodInitializing"})

@@ -245,7 +245,7 @@ class Client:
         headers = self._headers(_METADATA if metadata_only else None, None)
         # The server ends the watch; that it says nothing at all beyond that means that it is gone.
         exchange = _Exchange("GET", path, None, headers, timeout_s + 15, may_repeat=True)
-        connection, response, _ = self._answered(exchange, read=False)
+        connection, response = self._answered(exchange)
         with self._lock:
             self._watched.add(connection)
         complete = False
@@ -321,18 +321,19 @@ class Client:
             ) from exc
 
     def _body(self, exchange: _Exchange) -> bytes:
-        connection, response, data = self._answered(exchange)
+        connection, response = self._answered(exchange)
+        data = self._read(exchange, connection, response)
         self._finished(connection, response)
         return data
 
-    def _answered(self, exchange: _Exchange, *, read: bool = True) -> tuple[HttpConnection, http.client.HTTPResponse, bytes]:
-        """Send until there is a good answer; wait between attempts. Raises the last attempt's error."""
+    def _answered(self, exchange: _Exchange) -> tuple[HttpConnection, http.client.HTTPResponse]:
+        """Send until there is a good answer, not read yet; wait between attempts. Raises the last attempt's error."""
         end = time.monotonic() + exchange.timeout_s
         attempt = 0
         while True:
             connection, response = self._sent(exchange)
             if response.status < http.client.BAD_REQUEST:
-                return connection, response, self._read(exchange, connection, response) if read else b""
+                return connection, response
             data = self._read(exchange, connection, response)
             self._finished(connection, response)
             if response.status == http.client.UNAUTHORIZED and self._renewed(exchange):

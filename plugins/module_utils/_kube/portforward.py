@@ -87,8 +87,8 @@ class PortForward:
         with listener, selectors.DefaultSelector() as selector:
             selector.register(listener, selectors.EVENT_READ)
             selector.register(self._stopped, selectors.EVENT_READ)
-            while all(key.fileobj is not self._stopped for key, _ in selector.select()):
-                local, _ = listener.accept()
+            while all(key.fileobj is not self._stopped for key, events in selector.select()):
+                local = listener.accept()[0]
                 thread = threading.Thread(target=self._forward, args=(local,), name=self._what, daemon=True)
                 self._threads.add(thread)
                 thread.start()
@@ -131,8 +131,8 @@ class PortForward:
             if not data:
                 break
             answer += data
-        head, _, rest = answer.partition(b"\r\n\r\n")
-        first, _, fields = head.partition(b"\r\n")
+        head, rest = _cut(answer, b"\r\n\r\n")
+        first, fields = _cut(head, b"\r\n")
         code = first.split(b" ")[1:2]
         headers = http.client.parse_headers(io.BytesIO(fields + b"\r\n\r\n"))
         if code == [b"101"] and headers.get("Sec-WebSocket-Accept") == websocket.accept_value(key):
@@ -144,6 +144,12 @@ class PortForward:
             rest += data
         status = status_of(int(code[0]) if code and code[0].isdigit() else 0, rest or first)
         raise api_error(self._client.access.server, "GET", self._path, status)
+
+
+def _cut(data: bytes, separator: bytes) -> tuple[bytes, bytes]:
+    """What is before and after the first separator."""
+    parts = data.partition(separator)
+    return parts[0], parts[2]
 
 
 class _Tunnel:

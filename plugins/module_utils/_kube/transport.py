@@ -255,7 +255,7 @@ def _whole_line(stream: BinaryIO) -> bytes:
 def _split(url: str, origin: str) -> SplitResult:
     try:
         parts = urlsplit(url)
-        _ = parts.port  # raises ValueError for what is no port
+        hash(parts.port)  # it is read late, and raises ValueError for what is no port
     except ValueError as exc:
         raise ConnectionSettingsError(f"{origin}: {exc} in URL {url!r}") from exc
     return parts
