@@ -104,12 +104,6 @@ build: $(READY) ## build the installable collection
 proto: venv ## compile etcd's messages (tools/proto)
 	python tools/proto/generate.py
 
-# --- CustomResourceDefinitions and the field table made from them (tools/crds.py) ---
-.PHONY: crds
-crds: $(READY) ## make the CustomResourceDefinitions from tools/crds and a real API server's OpenAPI
-	cd $(TREE_ROOT) && PYTHONPATH=$(TREE_ROOT) python -m ansible_collections.hosted.kubernetes.tools.crds $(CURDIR)
-# --- end of CustomResourceDefinitions ---
-
 # --- golden files: what the real kubeadm creates (tests/golden/make.py) ---
 .PHONY: golden
 MINOR ?= 1.36
@@ -117,7 +111,7 @@ golden: tree venv ## record what the real kubeadm of MINOR (default 1.36) create
 	PYTHONPATH=$(TREE_ROOT) $(VENV)/bin/python -m ansible_collections.hosted.kubernetes.tests.golden.make \
 	  --minor $(MINOR) --output $(CURDIR)/tests/golden
 
-crds: $(READY) ## make the CustomResourceDefinitions from tools/crds and a real API server
+crds: $(READY) ## make the CustomResourceDefinitions from tools/crd_sources and a real API server
 	cd $(TREE_ROOT) && PYTHONPATH=$(TREE_ROOT) python $(TREE)/tools/crds.py $(CURDIR)
 
 golden: $(READY) ## record what the real kubeadm makes: make golden MINOR=1.36

@@ -34,6 +34,7 @@ class RequestError(Exception):
     def __init__(self, status: int, body: str) -> None:
         super().__init__(f"status {status}: {body[:512]}")
         self.status = status
+        self.body = body
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from typing import Final
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api import konnectivity
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.tenant_control_plane import Konnectivity, TenantControlPlane
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.versions import image_tag
 from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.management import arguments, common, probes, security, volumes
 from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.management.inputs import ManagementInputs
 
@@ -63,7 +64,7 @@ def _component(tenant: TenantControlPlane, name: str, field: str, image: str, ca
     context = security.container_security_context(tenant, deployment.container_security_contexts.get(field), capabilities)
     return _container(
         name,
-        f"{deployment.registry}/{image}:{tenant.version}{deployment.tag_suffix}",
+        f"{deployment.registry}/{image}:{image_tag(tenant.version)}{deployment.tag_suffix}",
         name,
         mounts=[*user_mounts, _files_mount(name)],
         resources=deployment.resources.get(field) or {"requests": _REQUESTS[field]},

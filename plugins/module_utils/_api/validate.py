@@ -1,0 +1,402 @@
+# Copyright: hosted.kubernetes contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is wrong with a TenantControlPlane definition, said before anything is sent.
+
+The rules are those of the CRD (tools/crd_sources/tenantcontrolplane.yaml), which the API server enforces on everybody; a test
+holds both against the same table. An empty text and null count as not set. Rules that need the stored object or other tenants
+are applied when these are given.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final
+
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api import versions
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.crd_fields import FIELDS
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import InvalidError
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import KAMAJI_API_VERSION, Json
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.shape import nearest, shape_problems, shown, without_nulls
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.tenant_control_plane import (
+    DEFAULT_POD_CIDR,
+    DEFAULT_SERVICE_CIDR,
+    KIND,
+    TenantControlPlane,
+    parse,
+)
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.unknown import UNKNOWN, has_unknown
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+# Ports other containers of the pod listen on: konnectivity's administration and health, controller manager, scheduler.
+_TAKEN_PORTS: Final = (8133, 8134, 10257, 10259)
+_CONTAINERS: Final = ("kube-apiserver", "kube-scheduler", "kube-controller-manager", "konnectivity-server")
+_VOLUMES: Final = (*(f"{name}-files" for name in _CONTAINERS), "konnectivity-uds")
+_MOUNT_PATHS: Final = ("/etc/kubernetes", "/run/konnectivity")
+_PORT_NAMES: Final = ("kube-apiserver", "konnectivity-server")
+_NAME: Final = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
+_NAMESPACE: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
+_VERSION: Final = re.compile(r"v1\.(0|[1-9]\d{0,2})\.(0|[1-9]\d{0,2})(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?")
+_LABEL: Final = "[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?"
+_DNS_NAME: Final = re.compile(rf"(\*\.)?{_LABEL}(\.{_LABEL})*")
+_DOMAIN: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)+")
+_HOSTNAME: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*(:\d{1,5})?")
+
+
+def check(definition: Json, *, live: Json | None = None, others: Sequence[Json] = ()) -> TenantControlPlane:
+    """Parse a definition a user wrote. Raises InvalidError with every problem found, each naming its field."""
+    found = problems(definition, live=live, others=others)
+    if found:
+        metadata = definition.get("metadata") if isinstance(definition, dict) else None
+        metadata = metadata if isinstance(metadata, dict) else {}
+        subject = f"{KIND} {metadata.get('namespace') or 'default'}/{metadata.get('name') or '(without a name)'}"
+        raise InvalidError.from_problems(subject, found)
+    return parse(definition)
+
+
+def problems(definition: Json, *, live: Json | None = None, others: Sequence[Json] = ()) -> list[str]:
+    """Return what is wrong with a definition; empty when it is valid.
+
+    live: the stored object of the same name, for what may not change. others: definitions or objects of other tenants
+    of the same management cluster, for names and ports that only one of them can have.
+    """
+    found = [*_identity_problems(definition)]
+    spec = without_nulls(definition.get("spec")) if isinstance(definition, dict) else None
+    if not isinstance(spec, dict):
+        return [*found, "spec is missing; write at least spec.kubernetes.version"]
+    if has_unknown(definition):
+        found.append(f'the definition contains "{UNKNOWN}", the mark of a value that is not known yet; write a value instead')
+    shape = [*shape_problems("spec", spec, "Spec", FIELDS)]
+    if shape:
+        # What follows relies on the types.
+        return found + shape
+    for rule in _RULES:
+        found += rule(spec)
+    if live:
+        found += _change_problems(without_nulls(live.get("spec") or {}), (live.get("status") or {}).get("storage") or {}, spec)
+    for other in others:
+        found += _neighbour_problems(definition, spec, other)
+    return found
+
+
+# Identity
+
+
+def _identity_problems(definition: Any) -> Iterator[str]:
+    if not isinstance(definition, dict):
+        yield f"{shown(definition)} is not a mapping; write apiVersion, kind, metadata and spec"
+        return
+    for key in definition:
+        if key not in _TOP_LEVEL:
+            yield f"{key} is not a known field; {nearest(str(key), list(_TOP_LEVEL))}"
+    for key, wanted in (("apiVersion", KAMAJI_API_VERSION), ("kind", KIND)):
+        if definition.get(key, wanted) != wanted:
+            yield f"{key} {shown(definition[key])} is not handled here; write {wanted}"
+    metadata = definition.get("metadata")
+    if not isinstance(metadata, dict):
+        yield "metadata is missing; write at least metadata.name"
+        return
+    yield from _name_problems(metadata.get("name"), metadata.get("namespace"))
+
+
+_TOP_LEVEL: Final = ("apiVersion", "kind", "metadata", "spec", "status")
+
+
+def _name_problems(name: Any, namespace: Any) -> Iterator[str]:
+    rule = 'at most 63 of a-z, 0-9 and "-"'
+    if not name:
+        yield "metadata.name is missing; give the tenant control plane a name"
+    elif not isinstance(name, str) or not _NAME.fullmatch(name):
+        yield f'metadata.name {shown(name)} cannot be the name of a Service; write {rule}, with a letter first and no "-" at the end'
+    elif len(name) > 63:
+        yield f"metadata.name {shown(name)} has {len(name)} characters and cannot be the name of a Service; write {rule}"
+    if namespace and (not isinstance(namespace, str) or len(namespace) > 63 or not _NAMESPACE.fullmatch(namespace)):
+        yield f"metadata.namespace {shown(namespace)} is not a namespace name; write {rule}"
+
+
+# Kubernetes
+
+
+def _version_problems(spec: Json) -> Iterator[str]:
+    version = spec["kubernetes"]["version"]
+    if not _VERSION.fullmatch(version):
+        yield f"spec.kubernetes.version {shown(version)} is not a Kubernetes version; write it as v1.36.3"
+        return
+    unsupported = versions.support_problem(version)
+    if unsupported:
+        yield f"spec.kubernetes.version {unsupported}"
+
+
+# Service and exposure
+
+
+def _exposure_problems(spec: Json) -> Iterator[str]:
+    control_plane, network = _get(spec, "controlPlane"), _get(spec, "networkProfile")
+    service = _get(control_plane, "service")
+    kind = service.get("serviceType") or "LoadBalancer"
+    if control_plane.get("ingress") is not None and control_plane.get("gateway") is not None:
+        yield "spec.controlPlane has both ingress and gateway; keep one of them"
+    for way in ("ingress", "gateway"):
+        hostname = _get(control_plane, way).get("hostname", "")
+        if control_plane.get(way) is not None and not _HOSTNAME.fullmatch(hostname):
+            yield f"spec.controlPlane.{way}.hostname {shown(hostname)} is not a host name; write a DNS name such as acme.example.com"
+    for field in ("loadBalancerClass", "loadBalancerSourceRanges"):
+        if network.get(field) and kind != "LoadBalancer":
+            yield f"spec.networkProfile.{field} needs spec.controlPlane.service.serviceType LoadBalancer, which is {kind}"
+    if "allocateLoadBalancerNodePorts" in service and kind != "LoadBalancer":
+        yield f"spec.controlPlane.service.allocateLoadBalancerNodePorts needs serviceType LoadBalancer, which is {kind}"
+    if kind == "NodePort" and not network.get("address") and not network.get("advertiseAddress"):
+        yield "spec.networkProfile.address is missing, and serviceType NodePort needs it; write the address under which workers reach the nodes"
+
+
+def _port_problems(spec: Json) -> Iterator[str]:
+    port, tunnel = _port(spec), _tunnel_port(spec)
+    taken = ", ".join(map(str, _TAKEN_PORTS))
+    if port in _TAKEN_PORTS:
+        yield f"spec.networkProfile.port {port} is used by another container of the pod; choose a port other than {taken}"
+    if port == tunnel:
+        yield f"spec.networkProfile.port {port} is that of konnectivity (spec.addons.konnectivity.server.port) as well; choose another one"
+    if tunnel is not None and (tunnel in _TAKEN_PORTS or not 1024 <= tunnel <= 49151):
+        yield (
+            f"spec.addons.konnectivity.server.port {tunnel} is not a port konnectivity takes; choose one from 1024 to 49151 other than {taken}"
+        )
+    for index, item in enumerate(_get(_get(spec, "controlPlane"), "service").get("additionalPorts", [])):
+        path = f"spec.controlPlane.service.additionalPorts[{index}]"
+        if item["name"] in _PORT_NAMES:
+            yield f"{path}.name {shown(item['name'])} is the name of one of our own ports; choose another name"
+        if item.get("protocol", "TCP") == "TCP" and item["port"] in (port, tunnel):
+            yield f"{path}.port {item['port']} is that of the API server or of konnectivity; choose another one"
+
+
+# Networks
+
+
+def _address_problems(spec: Json) -> Iterator[str]:
+    network = _get(spec, "networkProfile")
+    addresses = [(f"{field}", network.get(field)) for field in ("address", "advertiseAddress")]
+    addresses += [(f"dnsServiceIPs[{index}]", item) for index, item in enumerate(network.get("dnsServiceIPs", []))]
+    for field, text in addresses:
+        if text and not _is_address(text):
+            yield f"spec.networkProfile.{field} {shown(text)} is not an IP address; write for example 192.0.2.7 or 2001:db8::7"
+    for index, text in enumerate(network.get("certSANs", [])):
+        if not _is_address(text) and not _DNS_NAME.fullmatch(text):
+            hint = "write for example 192.0.2.7, acme.example.com or *.example.com"
+            yield f"spec.networkProfile.certSANs[{index}] {shown(text)} is neither an IP address nor a DNS name; {hint}"
+    domain = network.get("clusterDomain")
+    if domain and not _DOMAIN.fullmatch(domain):
+        hint = "is not a DNS domain with at least two parts; write for example cluster.local"
+        yield f"spec.networkProfile.clusterDomain {shown(domain)} {hint}"
+
+
+def _network_problems(spec: Json) -> Iterator[str]:
+    found: list[str] = []
+    profile = _get(spec, "networkProfile")
+    services = _networks(profile, "service", DEFAULT_SERVICE_CIDR, found)
+    pods = _networks(profile, "pod", DEFAULT_POD_CIDR, found)
+    for index, text in enumerate(profile.get("loadBalancerSourceRanges", [])):
+        _network(f"spec.networkProfile.loadBalancerSourceRanges[{index}]", text, found)
+    yield from found
+    yield from _family_problems("serviceCidrs", services)
+    yield from _family_problems("podCidrs", pods)
+    for path, item in services:
+        low, high = (12, 28) if item.version == 4 else (108, 124)
+        if not low <= item.prefixlen <= high:
+            yield f"{path} {item} is too {'large' if item.prefixlen < low else 'small'} for Services; write a network from /{low} to /{high}"
+    if not _sets_node_mask(spec):
+        for path, item in pods:
+            low, high = (8, 24) if item.version == 4 else (48, 64)
+            if not low <= item.prefixlen <= high:
+                yield (
+                    f"{path} {item} does not fit networks of /{high} for each node; write a network from /{low} to /{high}, or set "
+                    "--node-cidr-mask-size in spec.controlPlane.deployment.extraArgs.controllerManager"
+                )
+    yield from _overlap_problems(services, pods)
+    yield from _dns_problems(profile, services)
+
+
+def _family_problems(field: str, networks: Sequence[tuple[str, Network]]) -> Iterator[str]:
+    if len(networks) == 2 and networks[0][1].version == networks[1][1].version:
+        family = f"IPv{networks[0][1].version}"
+        yield f"spec.networkProfile.{field} has two {family} networks; dual stack is one IPv4 and one IPv6 network"
+
+
+def _overlap_problems(services: Sequence[tuple[str, Network]], pods: Sequence[tuple[str, Network]]) -> Iterator[str]:
+    for path, pod in pods:
+        for other, service in services:
+            if pod.version == service.version and pod.overlaps(service):
+                yield f"{path} {pod} overlaps with {other} {service}; write networks that do not"
+
+
+def _dns_problems(profile: Json, services: Sequence[tuple[str, Network]]) -> Iterator[str]:
+    for index, text in enumerate(profile.get("dnsServiceIPs", [])):
+        if services and _is_address(text) and not any(ipaddress.ip_address(text) in item for _, item in services):
+            names = ", ".join(str(item) for _, item in services)
+            yield f"spec.networkProfile.dnsServiceIPs[{index}] {shown(text)} is outside the Service network {names}; write one of its addresses"
+
+
+def _networks(profile: Json, kind: str, default: str, found: list[str]) -> list[tuple[str, Network]]:
+    """(path, network) of the Service or pod networks that are well formed, defaults included; the rest goes to `found`."""
+    plural, single = f"{kind}Cidrs", f"{kind}Cidr"
+    texts = [(f"spec.networkProfile.{plural}[{index}]", text) for index, text in enumerate(profile.get(plural, []))]
+    if not texts:
+        given = profile.get(single)
+        texts = [(f"spec.networkProfile.{single}", given) if given else (f"the default of spec.networkProfile.{plural}", default)]
+    networks = [(path, _network(path, text, found)) for path, text in texts]
+    return [(path, network) for path, network in networks if network is not None]
+
+
+def _network(path: str, text: str, found: list[str]) -> Network | None:
+    try:
+        if "/" not in text:
+            raise ValueError(text)
+        return ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        found.append(f"{path} {shown(text)} is not a CIDR; write an IPv4 or IPv6 network such as 10.96.0.0/16")
+        return None
+
+
+def _sets_node_mask(spec: Json) -> bool:
+    extra = _get(_get(_get(spec, "controlPlane"), "deployment"), "extraArgs").get("controllerManager", [])
+    return any(item.startswith(("--node-cidr-mask-size", "--allocate-node-cidrs")) for item in extra)
+
+
+# Pods
+
+
+def _pod_problems(spec: Json) -> Iterator[str]:
+    deployment = _get(_get(spec, "controlPlane"), "deployment")
+    path = "spec.controlPlane.deployment"
+    for field, reserved, what in (
+        ("additionalContainers", _CONTAINERS, "containers"),
+        ("additionalInitContainers", _CONTAINERS, "containers"),
+        ("additionalVolumes", _VOLUMES, "volumes"),
+    ):
+        for index, item in enumerate(deployment.get(field, [])):
+            if item["name"] in reserved:
+                yield f"{path}.{field}[{index}].name {shown(item['name'])} is the name of one of our own {what}; choose another name"
+    for component, mounts in _get(deployment, "additionalVolumeMounts").items():
+        for index, mount in enumerate(mounts):
+            if mount["mountPath"].removesuffix("/") in _MOUNT_PATHS:
+                where = f"{path}.additionalVolumeMounts.{component}[{index}].mountPath"
+                yield f"{where} {shown(mount['mountPath'])} is one of our own; mount below it or elsewhere"
+    strategy = _get(deployment, "strategy")
+    if "rollingUpdate" in strategy and strategy.get("type", "RollingUpdate") != "RollingUpdate":
+        yield f"{path}.strategy.rollingUpdate needs type RollingUpdate, which is {strategy['type']}"
+
+
+def _agent_problems(spec: Json) -> Iterator[str]:
+    agent = _get(_get(_get(spec, "addons"), "konnectivity"), "agent")
+    path, mode = "spec.addons.konnectivity.agent.replicas", agent.get("mode", "DaemonSet")
+    if mode == "DaemonSet" and agent.get("replicas", 0) > 0:
+        yield f"{path} {agent['replicas']} needs mode Deployment; a DaemonSet runs one agent on each node"
+    if mode == "Deployment" and agent.get("replicas", 1) == 0:
+        yield f"{path} 0 is too few; write at least 1 with mode Deployment"
+
+
+_RULES: Final[tuple[Callable[[Json], Iterator[str]], ...]] = (
+    _version_problems,
+    _exposure_problems,
+    _port_problems,
+    _address_problems,
+    _network_problems,
+    _pod_problems,
+    _agent_problems,
+)
+
+
+# What may not change
+
+
+def _change_problems(old: Json, storage: Json, new: Json) -> Iterator[str]:
+    before, after = _get(old, "kubernetes").get("version", ""), new["kubernetes"]["version"]
+    if _VERSION.fullmatch(before) and _VERSION.fullmatch(after):
+        problem = versions.upgrade_problem(before, after)
+        if problem:
+            yield f"spec.kubernetes.version: {problem}"
+    if old.get("dataStore") and not new.get("dataStore"):
+        yield f"spec.dataStore is {shown(old['dataStore'])} and cannot be removed; name another DataStore of the same driver to move the data"
+    setup = storage.get("setup") or {}
+    for field, recorded in (("dataStoreSchema", "schema"), ("dataStoreUsername", "user")):
+        if old.get(field) and not new.get(field):
+            yield f"spec.{field} is {shown(old[field])} and cannot be removed; write it again"
+        fixed = old.get(field) or setup.get(recorded)
+        if fixed and new.get(field) and new[field] != fixed:
+            yield f"spec.{field} is {shown(fixed)} and cannot become {shown(new[field])}; create another tenant control plane for that"
+    profile, changed = _get(old, "networkProfile"), _get(new, "networkProfile")
+    domains = [item.get("clusterDomain") or "cluster.local" for item in (profile, changed)]
+    if domains[0] != domains[1]:
+        yield (
+            f"spec.networkProfile.clusterDomain is {shown(domains[0])} and cannot become {shown(domains[1])}; "
+            "it is part of certificates and of every pod's DNS settings"
+        )
+    classes = [item.get("loadBalancerClass") or "" for item in (profile, changed)]
+    kinds = {_get(_get(item, "controlPlane"), "service").get("serviceType") or "LoadBalancer" for item in (old, new)}
+    if classes[0] != classes[1] and kinds == {"LoadBalancer"}:
+        yield (
+            f"spec.networkProfile.loadBalancerClass is {shown(classes[0])} and cannot become {shown(classes[1])} while the Service is of type "
+            "LoadBalancer"
+        )
+
+
+# What only one tenant can have
+
+
+def _neighbour_problems(definition: Json, spec: Json, other: Json) -> Iterator[str]:
+    mine, theirs = _key(definition), _key(other)
+    if mine == theirs:
+        yield f"{KIND} {mine} is defined twice; keep one of the definitions"
+        return
+    neighbour = other.get("spec") or {}
+    if (spec.get("dataStore") or "") == (neighbour.get("dataStore") or ""):
+        for field in ("dataStoreSchema", "dataStoreUsername"):
+            if spec.get(field) and spec[field] == neighbour.get(field):
+                yield f"spec.{field} {shown(spec[field])} is that of {KIND} {theirs} in the same DataStore; choose another one"
+    shared = _node_ports(spec) & _node_ports(neighbour)
+    if shared:
+        numbers = ", ".join(map(str, sorted(shared)))
+        yield f"node port {numbers} (spec.networkProfile.port, spec.addons.konnectivity.server.port) is that of {KIND} {theirs}; choose another one"
+
+
+def _node_ports(spec: Json) -> set[int]:
+    if _get(_get(spec, "controlPlane"), "service").get("serviceType") != "NodePort":
+        return set()
+    tunnel = _tunnel_port(spec)
+    return {_port(spec)} if tunnel is None else {_port(spec), tunnel}
+
+
+def _key(definition: Json) -> str:
+    metadata = definition.get("metadata") or {}
+    return f"{metadata.get('namespace') or 'default'}/{metadata.get('name')}"
+
+
+# Reading
+
+
+def _get(value: Json, key: str) -> Json:
+    found = value.get(key)
+    return found if isinstance(found, dict) else {}
+
+
+def _port(spec: Json) -> int:
+    port: int = _get(spec, "networkProfile").get("port") or 6443
+    return port
+
+
+def _tunnel_port(spec: Json) -> int | None:
+    """Port of konnectivity, None when the addon is off."""
+    addon = _get(spec, "addons").get("konnectivity")
+    if not isinstance(addon, dict):
+        return None
+    port: int = _get(addon, "server").get("port") or 8132
+    return port
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
