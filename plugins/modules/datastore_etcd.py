@@ -36,9 +36,9 @@ options:
     choices: [present, absent]
     default: present
   members:
-    description: Number of members, V(1), V(3) or V(5). It cannot change.
+    description: Number of members, V(1), V(3) or V(5), on as many nodes where there are so many. It cannot change.
     type: int
-    default: 1
+    default: 3
   image:
     description: Image of etcd 3.6 or newer, with C(etcd) and C(etcdctl). Needed when O(state=present).
     type: str
@@ -138,7 +138,6 @@ EXAMPLES = r"""
 - name: Run an etcd on the default StorageClass
   hosted.kubernetes.datastore_etcd:
     kubeconfig: management.kubeconfig
-    members: 3
     image: registry.k8s.io/etcd:3.6.8-0
   register: etcd
 
@@ -150,6 +149,7 @@ EXAMPLES = r"""
 - name: Run one member on a directory of a node
   hosted.kubernetes.datastore_etcd:
     kubeconfig: management.kubeconfig
+    members: 1
     image: registry.k8s.io/etcd:3.6.8-0
     local_volumes:
       - node: node-1
@@ -207,7 +207,7 @@ SPEC = MANAGEMENT_CLUSTER.merge(
             "name": {"type": "str", "default": "default"},
             "namespace": {"type": "str", "default": "hosted-kubernetes-system"},
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-            "members": {"type": "int", "default": 1},
+            "members": {"type": "int", "default": 3},
             "image": {"type": "str"},
             "storage_class": {"type": "str"},
             "local_volumes": {

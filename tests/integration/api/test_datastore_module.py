@@ -20,7 +20,7 @@ import yaml
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api import datastore as api
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import InvalidError
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.readiness import crd_problem
-from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json, resource_of
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json, ObjectRef, resource_of
 from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores import errors
 from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.connect import connect_etcd
 from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.driver import Isolation
@@ -187,7 +187,7 @@ def test_a_changed_endpoint_is_predicted_and_recorded(case: Case) -> None:
 def test_a_status_that_somebody_damaged_is_mended(case: Case) -> None:
     case.run()
     case.client.merge_patch(
-        datastores.ObjectRef.of(case.live()), {"status": {"ready": False, "usedBy": ["nobody/here"]}}, subresource="status"
+        ObjectRef.of(case.live()), {"status": {"ready": False, "usedBy": ["nobody/here"]}}, subresource="status"
     )
     result = case.run()
     assert steps(result) == [("patch", f"DataStore {case.name}", ["status.ready", "status.usedBy"])]
@@ -307,7 +307,7 @@ def test_use_is_recorded_without_probing(case: Case) -> None:
 
 def test_deleting_what_is_held_says_by_what(case: Case) -> None:
     case.run()
-    reference = datastores.ObjectRef.of(case.live())
+    reference = ObjectRef.of(case.live())
     case.client.merge_patch(reference, {"metadata": {"finalizers": ["example.com/holds"]}})
     result = case.run(state="absent")
     assert result["failed"]
