@@ -16,8 +16,14 @@ from datetime import datetime
 from typing import Final
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import InvalidError
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.kubeconfig import KubeconfigContext, KubeconfigError
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.names import FIELD_MANAGER
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json
+
+try:
+    import yaml
+except ImportError:  # ansible-test imports every file without it; a module's adapter gives the message
+    yaml = None  # type: ignore[assignment]
 
 NAMESPACE: Final = "kube-system"
 SECRET_TYPE: Final = "bootstrap.kubernetes.io/token"  # the name of a type
@@ -107,12 +113,19 @@ def unsigned(token_id: str, cluster_info: Json | None) -> str | None:
     return None
 
 
-def kubeconfig_of(cluster_info: Json) -> bytes:
-    """Return the kubeconfig inside cluster-info: server and CA, no user. Raises InvalidError when it has none."""
-    text = (cluster_info.get("data") or {}).get("kubeconfig")
-    if not text:
-        raise InvalidError(f"ConfigMap {CLUSTER_INFO_NAMESPACE}/{CLUSTER_INFO}: no key kubeconfig; run the tenant's playbook again")
-    return str(text).encode()
+def cluster_of(cluster_info: Json) -> KubeconfigContext:
+    """Return the cluster that cluster-info describes: server and CA. Raises KubeconfigError when it describes none.
+
+    Its kubeconfig has one cluster and no context, as kubeadm writes it.
+    """
+    try:
+        document = yaml.safe_load((cluster_info.get("data") or {}).get("kubeconfig") or "")
+        cluster = document["clusters"][0]["cluster"]
+    except (yaml.YAMLError, KeyError, IndexError, TypeError) as error:
+        raise KubeconfigError(
+            f"ConfigMap {CLUSTER_INFO_NAMESPACE}/{CLUSTER_INFO}: its kubeconfig names no cluster; run the tenant's playbook again"
+        ) from error
+    return KubeconfigContext(name="", cluster=cluster, user={})
 
 
 def certificates(pem: bytes) -> list[bytes]:

@@ -18,7 +18,6 @@ from typing import Final
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api import bootstrap_token, names, node
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import HostedKubernetesError
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.join import JoinTarget
-from ansible_collections.hosted.kubernetes.plugins.module_utils._api.kubeconfig import read_context
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.readiness import node_problem
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json, ObjectRef, resource_of
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.tenant_control_plane import parse
@@ -88,11 +87,11 @@ def _managed(management: Client, source: TenantSource) -> TenantAccess:
 def join_target(client: Client, source: TenantSource, node_name: str) -> JoinTarget:
     """Read what a host must know of the tenant before it joins. Raises HostedKubernetesError when cluster-info is missing."""
     info = _cluster_info(client, source)
-    context = read_context(bootstrap_token.kubeconfig_of(info))
-    authorities = context.embedded(context.cluster, "certificate-authority-data") or b""
+    cluster = bootstrap_token.cluster_of(info)
+    authorities = cluster.embedded(cluster.cluster, "certificate-authority-data") or b""
     return JoinTarget(
         tenant=source.label,
-        endpoint=context.server,
+        endpoint=cluster.server,
         ca_hashes=tuple(ca_hash(pem) for pem in bootstrap_token.certificates(authorities)),
         version=client.request("GET", "/version")["gitVersion"],
         has_node=client.get(resource_of("Node"), node_name, metadata_only=True) is not None,
