@@ -104,15 +104,10 @@ build: $(READY) ## build the installable collection
 proto: venv ## compile etcd's messages (tools/proto)
 	python tools/proto/generate.py
 
-# --- golden files: what the real kubeadm creates (tests/golden/make.py) ---
-.PHONY: golden
 MINOR ?= 1.36
-golden: tree venv ## record what the real kubeadm of MINOR (default 1.36) creates; review the diff
+golden: $(READY) ## record what the real kubeadm of MINOR (default 1.36) creates; review the diff
 	PYTHONPATH=$(TREE_ROOT) $(VENV)/bin/python -m ansible_collections.hosted.kubernetes.tests.golden.make \
 	  --minor $(MINOR) --output $(CURDIR)/tests/golden
 
 crds: $(READY) ## make the CustomResourceDefinitions from tools/crd_sources and a real API server
 	cd $(TREE_ROOT) && PYTHONPATH=$(TREE_ROOT) python $(TREE)/tools/crds.py $(CURDIR)
-
-golden: $(READY) ## record what the real kubeadm makes: make golden MINOR=1.36
-	cd $(TREE_ROOT) && PYTHONPATH=$(TREE_ROOT) python $(TREE)/tests/golden/make.py --minor $(or $(MINOR),1.36) --output $(CURDIR)/tests/golden
