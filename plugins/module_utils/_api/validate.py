@@ -17,15 +17,12 @@ from typing import Any, Final
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api import versions
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.crd_fields import FIELDS
-from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import InvalidError
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import KAMAJI_API_VERSION, Json
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.shape import nearest, shape_problems, shown, without_nulls
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.tenant_control_plane import (
     DEFAULT_POD_CIDR,
     DEFAULT_SERVICE_CIDR,
     KIND,
-    TenantControlPlane,
-    parse,
 )
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.unknown import UNKNOWN, has_unknown
 
@@ -44,17 +41,6 @@ _LABEL: Final = "[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?"
 _DNS_NAME: Final = re.compile(rf"(\*\.)?{_LABEL}(\.{_LABEL})*")
 _DOMAIN: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)+")
 _HOSTNAME: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*(:\d{1,5})?")
-
-
-def check(definition: Json, *, live: Json | None = None, others: Sequence[Json] = ()) -> TenantControlPlane:
-    """Parse a definition a user wrote. Raises InvalidError with every problem found, each naming its field."""
-    found = problems(definition, live=live, others=others)
-    if found:
-        metadata = definition.get("metadata") if isinstance(definition, dict) else None
-        metadata = metadata if isinstance(metadata, dict) else {}
-        subject = f"{KIND} {metadata.get('namespace') or 'default'}/{metadata.get('name') or '(without a name)'}"
-        raise InvalidError.from_problems(subject, found)
-    return parse(definition)
 
 
 def problems(definition: Json, *, live: Json | None = None, others: Sequence[Json] = ()) -> list[str]:
