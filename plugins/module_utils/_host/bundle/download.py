@@ -45,7 +45,7 @@ def open_url(url: str, headers: Mapping[str, str] | None = None, timeout_s: floa
     for name, value in (headers or {}).items():
         request.add_unredirected_header(name, value)
     try:
-        response: http.client.HTTPResponse = urllib.request.urlopen(request, timeout=timeout_s)
+        response: http.client.HTTPResponse = urllib.request.build_opener().open(request, timeout=timeout_s)
     except urllib.error.HTTPError as error:
         error.close()
         raise

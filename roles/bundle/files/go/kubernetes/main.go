@@ -55,7 +55,7 @@ func command(name string) *cobra.Command {
 	return nil
 }
 
-// kubeletCommand calls the constructor with the context it takes from 1.32 on, or without.
+// kubeletCommand calls the constructor with the context it takes from 1.34 on, or without.
 func kubeletCommand() *cobra.Command {
 	switch construct := any(kubelet.NewKubeletCommand).(type) {
 	case func(context.Context) *cobra.Command:

@@ -181,7 +181,7 @@ def handler_of(upstream: Upstream) -> type[BaseHTTPRequestHandler]:
             if upstream.stall is not None and len(body) > 1 and self.path.endswith("/kubelet"):
                 self.wfile.write(body[:1])
                 self.wfile.flush()
-                upstream.stall.wait(30)
+                upstream.stall.wait(120)
                 return
             self.wfile.write(body)
 
