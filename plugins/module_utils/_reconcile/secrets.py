@@ -432,7 +432,7 @@ class _LeafMaker:
 
         inputs = {
             "signer": self.inputs.checksums.get(names.CA, UNKNOWN),
-            **{key: {"server": server, **_request_inputs(request)} for key, (server, request) in entries.items()},
+            **{key: {"url": server, **_request_inputs(request)} for key, (server, request) in entries.items()},
         }
         return SecretSpec(suffix, component, inputs, check, make, signer=names.CA, lifecycle="kubeconfig")
 
