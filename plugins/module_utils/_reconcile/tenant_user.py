@@ -1,0 +1,121 @@
+# Copyright: hosted.kubernetes contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Kubeconfigs of a tenant cluster for people and programs: a client certificate of their own, for as long as they need it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api import names
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import HostedKubernetesError, InvalidError
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import resource_of
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.tenant_control_plane import KIND, TenantControlPlane, parse
+from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.client import Client
+from ansible_collections.hosted.kubernetes.plugins.module_utils._pki.certificates import LeafRequest, new_leaf, not_after
+from ansible_collections.hosted.kubernetes.plugins.module_utils._pki.keys import KeyAlgorithm, KeyPair
+from ansible_collections.hosted.kubernetes.plugins.module_utils._pki.kubeconfig import (
+    check_kubeconfig,
+    kubeconfig,
+    read_kubeconfig_client,
+)
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.observe import secret_state
+
+SYSTEM_MASTERS = "system:masters"
+
+
+@dataclass(frozen=True)
+class User:
+    """Who the kubeconfig is for, and for how long a new one is good. lifetime also decides when an old one is renewed."""
+
+    name: str
+    groups: tuple[str, ...]
+    lifetime: timedelta
+
+    @property
+    def renew_before(self) -> timedelta:
+        """A kubeconfig is made anew when less than a third of its lifetime is left."""
+        return self.lifetime / 3
+
+
+@dataclass(frozen=True)
+class TenantAuthority:
+    """What signs a tenant's users, and where they connect to."""
+
+    tenant: TenantControlPlane
+    server: str
+    ca: KeyPair
+
+
+def read_authority(management: Client, namespace: str, name: str, *, inside: bool) -> TenantAuthority:
+    """Read a tenant's authority and endpoint. inside: give the address that works inside the management cluster.
+
+    Raises InvalidError when there is no such tenant, or none that has been exposed yet.
+    """
+    live = management.get(resource_of(KIND), name, namespace)
+    if live is None:
+        raise InvalidError(f"TenantControlPlane {namespace}/{name} does not exist; look at kubectl get tcp -A")
+    tenant = parse(live)
+    endpoint = (live.get("status") or {}).get("controlPlaneEndpoint")
+    if inside:
+        endpoint = f"{tenant.service_host}:{tenant.network.port}"
+    secret = management.get(resource_of("Secret"), tenant.secret_name(names.CA), namespace)
+    if secret is None or not endpoint:
+        raise InvalidError(
+            f"TenantControlPlane {namespace}/{name} has no endpoint or no authority yet; wait until it is ready (module "
+            "hosted.kubernetes.tenant_control_plane_info says what it lacks)"
+        )
+    data = secret_state(secret, None).data or {}
+    return TenantAuthority(tenant, f"https://{endpoint}", KeyPair(data["ca.crt"], data["ca.key"]))
+
+
+def check(user: User) -> None:
+    """Refuse what must not be given out. Raises InvalidError."""
+    if not user.name:
+        raise InvalidError("user must not be empty; name the person or program the kubeconfig is for")
+    if SYSTEM_MASTERS in user.groups:
+        raise InvalidError(
+            f'groups: "{SYSTEM_MASTERS}" cannot be limited or revoked by RBAC; use "kubeadm:cluster-admins" for an administrator'
+        )
+    if not timedelta(minutes=10) <= user.lifetime <= timedelta(days=365):
+        raise InvalidError("lifetime must be between 10 minutes and 365 days (525600 minutes)")
+
+
+def problem(existing: bytes | None, authority: TenantAuthority, user: User, now: datetime) -> str | None:
+    """Why an existing kubeconfig must be made anew; None when it serves."""
+    if existing is None:
+        return "does not exist"
+    return check_kubeconfig(
+        existing,
+        _request(user),
+        server=authority.server,
+        ca_certificate=authority.ca.certificate,
+        now=now,
+        renew_before=user.renew_before,
+    )
+
+
+def issue(authority: TenantAuthority, user: User, now: datetime) -> bytes:
+    """Make a kubeconfig for a user."""
+    algorithm = KeyAlgorithm(authority.tenant.key_algorithm)
+    client = new_leaf(authority.ca, _request(user), algorithm=algorithm, now=now, validity=user.lifetime)
+    return kubeconfig(
+        server=authority.server,
+        ca_certificate=authority.ca.certificate,
+        client=client,
+        user=user.name,
+        cluster=authority.tenant.name,
+    )
+
+
+def expires(content: bytes) -> datetime:
+    """When the client certificate of a kubeconfig ends. Raises HostedKubernetesError when there is none."""
+    _server, _ca, client = read_kubeconfig_client(content)
+    if not client.certificate:
+        raise HostedKubernetesError("the kubeconfig holds no client certificate")
+    return not_after(client.certificate)
+
+
+def _request(user: User) -> LeafRequest:
+    return LeafRequest(user.name, user.groups, client=True)
