@@ -89,6 +89,8 @@ def _decide(membership: Mapping[str, Any], target: JoinTarget, *, now_s: int) ->
         return JoinPlan(JoinAction.JOIN, "the host has not joined any cluster")
     if conf["problem"]:
         return JoinPlan(JoinAction.REJOIN, f"kubelet.conf: {conf['problem']}")
+    if not conf["ca_hashes"]:
+        return JoinPlan(JoinAction.REJOIN, "kubelet.conf has no CA certificate")
     if conf["client_not_after_s"] is None:
         return JoinPlan(JoinAction.REJOIN, "the kubelet never got its client certificate")
     if conf["client_not_after_s"] <= now_s:

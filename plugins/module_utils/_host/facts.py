@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import os
 import platform
 import re
@@ -109,14 +110,25 @@ def used_ports(ports: Sequence[int], proc_net_tcp: str) -> dict[str, str]:
 def _socket_owners(inodes: set[str]) -> Mapping[str, str]:
     owners = {}
     for pid in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            links = [os.readlink(f"/proc/{pid}/fd/{number}") for number in os.listdir(f"/proc/{pid}/fd")]
-        except OSError:
-            continue  # the process ended, or is not ours to look into
-        for inode in inodes:
-            if f"socket:[{inode}]" in links:
-                owners[inode] = _text(f"/proc/{pid}/comm").strip()
+        for inode in inodes & _sockets(pid):
+            owners[inode] = _text(f"/proc/{pid}/comm").strip()
     return owners
+
+
+def _sockets(pid: str) -> set[str]:
+    """Inodes of the sockets of a process; files that close and processes that end meanwhile are left out."""
+    found: set[str] = set()
+    folder = f"/proc/{pid}/fd"
+    try:
+        numbers = os.listdir(folder)
+    except OSError:
+        return found
+    for number in numbers:
+        with contextlib.suppress(OSError):
+            link = os.readlink(os.path.join(folder, number))
+            if link.startswith("socket:["):
+                found.add(link[len("socket:[") : -1])
+    return found
 
 
 def _pem(text: str, key: str) -> str:
@@ -129,7 +141,7 @@ def _pem(text: str, key: str) -> str:
 
 
 def _value(text: str, key: str) -> str | None:
-    found = re.search(rf'^[\s{{,-]*"?{key}"?:\s*"?([^\s",]+)', text, re.MULTILINE)
+    found = re.search(rf'(?:^|[\s{{,"]){key}"?:\s*"?([^\s",}}]+)', text, re.MULTILINE)
     return found.group(1) if found else None
 
 

@@ -1,0 +1,76 @@
+# Copyright: hosted.kubernetes contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a reset recognises as left over, and what it must not touch."""
+
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.hosted.kubernetes.plugins.module_utils._host import reset
+
+# iptables-save v1.8.11 (nf_tables) on a worker with kube-proxy in mode iptables and portmap, shortened, and a rule of the host's own.
+SAVED = """\
+*nat
+:PREROUTING ACCEPT [0:0]
+:POSTROUTING ACCEPT [0:0]
+:CNI-HOSTPORT-DNAT - [0:0]
+:KUBE-SERVICES - [0:0]
+:DOCKER - [0:0]
+-A PREROUTING -m comment --comment "kubernetes service portals" -j KUBE-SERVICES
+-A PREROUTING -m addrtype --dst-type LOCAL -j CNI-HOSTPORT-DNAT
+-A PREROUTING -p tcp --dport 80 -j DOCKER
+-A POSTROUTING -s 192.0.2.0/24 -m comment --comment "KUBE-SERVICES is no target here" -j MASQUERADE
+-A KUBE-SERVICES -d 10.96.0.1/32 -p tcp --dport 443 -j KUBE-SVC-NPX46M4PTMTKRN6Y
+COMMIT
+"""
+
+
+def test_only_chains_of_the_cluster_go() -> None:
+    assert reset.own_chains(SAVED) == ["CNI-HOSTPORT-DNAT", "KUBE-SERVICES"]
+    left = reset.without_chains(SAVED)
+    assert reset.own_chains(left) == []
+    assert "-A PREROUTING -p tcp --dport 80 -j DOCKER" in left
+    assert ":DOCKER - [0:0]" in left
+    assert "192.0.2.0/24" in left
+    assert "-j KUBE-SERVICES" not in left
+    assert left.endswith("COMMIT\n")
+
+
+def test_rules_without_chains_of_ours_stay_as_they_are() -> None:
+    own = "*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -j ACCEPT\nCOMMIT\n"
+    assert reset.without_chains(own) == own
+
+
+def test_tables() -> None:
+    listed = "table ip kube-proxy\ntable ip6 kube-proxy\ntable inet firewalld\ntable ip flannel-ipv4\ntable ip nat\n"
+    assert reset.own_tables(listed) == ["ip kube-proxy", "ip6 kube-proxy", "ip flannel-ipv4"]
+
+
+def test_mounts_below_the_kubelet_go_the_deepest_first_and_the_folder_itself_stays() -> None:
+    text = (
+        "/dev/sda1 / ext4 rw 0 0\n/dev/sdb /var/lib/kubelet ext4 rw 0 0\n"
+        "tmpfs /var/lib/kubelet/pods/1/volumes/a tmpfs rw 0 0\ntmpfs /var/lib/kubelet/pods/1/volumes/a/sub\\040path tmpfs rw 0 0\n"
+        "nsfs /run/netns/cni-1 nsfs rw 0 0\nnsfs /run/netns/own nsfs rw 0 0\n"
+    )
+    assert reset.mounts(text) == [
+        "/var/lib/kubelet/pods/1/volumes/a/sub path",
+        "/var/lib/kubelet/pods/1/volumes/a",
+        "/run/netns/cni-1",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "ours"),
+    [
+        ("cni0", True),
+        ("flannel.1", True),
+        ("flannel-v6.1", True),
+        ("kube-ipvs0", True),
+        ("eth0", False),
+        ("docker0", False),
+        ("br-cni0", False),
+    ],
+)
+def test_links(name: str, ours: bool) -> None:
+    assert bool(reset.LINKS.match(name)) is ours
