@@ -63,6 +63,7 @@ EXAMPLES = r"""
         flannel: v0.26.7
         flannel_cni_plugin: v1.7.1-flannel1
         metallb: v0.15.2
+        agnhost: "2.63.0"
       urls:
         kubernetes: https://dl.k8s.io
         github: https://github.com

@@ -23,10 +23,12 @@ RECIPE_REVISION = 1
 KUBERNETES_TOOLS = ("kubeadm", "kubelet", "kubectl", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy")
 CNI_PLUGINS = ("bridge", "host-local", "loopback", "portmap", "ptp", "bandwidth", "firewall")
 # Variables of the role by the key of the specification they fill.
-PINNED = ("containerd", "runc", "cni_plugins", "cri_tools", "konnectivity", "flannel", "flannel_cni_plugin", "metallb")
+PINNED = ("containerd", "runc", "cni_plugins", "cri_tools", "konnectivity", "flannel", "flannel_cni_plugin", "metallb", "agnhost")
 URLS = ("kubernetes", "github")
 REGISTRIES = ("registry.k8s.io", "ghcr.io", "quay.io")
 _VERSION = re.compile(r"v\d+\.\d+\.\d+(-[0-9A-Za-z.]+)?")
+# agnhost is versioned by its image's tag, which has no v.
+_PATTERNS = {"agnhost": (re.compile(r"\d+\.\d+(\.\d+)?"), "2.63.0")}
 _ARCHES = ("amd64", "arm64")
 # The only version of containernetworking's plugins module that still holds the flannel plugin and is served by Go proxies.
 _FLANNEL_CNI_GO = ("github.com/containernetworking/plugins", "v0.9.1")
@@ -158,9 +160,10 @@ def parse_spec(raw: Mapping[str, Any]) -> Spec:
     registries = {name: str((raw.get("registries") or {}).get(name) or f"https://{name}").rstrip("/") for name in REGISTRIES}
     spec = Spec(str(raw.get("kubernetes") or ""), str(raw.get("arch") or ""), versions, urls, registries)
     problems = [
-        f'bundle_{name}_version "{version}" is not a version; write one such as v1.36.3'
+        f'bundle_{name}_version "{version}" is not a version; write one such as {example}'
         for name, version in (("kubernetes", spec.kubernetes), *versions.items())
-        if not _VERSION.fullmatch(version)
+        for pattern, example in (_PATTERNS.get(name, (_VERSION, "v1.36.3")),)
+        if not pattern.fullmatch(version)
     ]
     if spec.arch not in _ARCHES:
         problems.append(f'bundle_arch "{spec.arch}" is not known; write one of {", ".join(_ARCHES)}')
@@ -271,6 +274,7 @@ def other_components(spec: Spec, references: Mapping[str, str], source: str) -> 
         _konnectivity(spec),
         _flannel(spec),
         _metallb(spec),
+        _agnhost(spec),
     )
 
 
@@ -472,4 +476,21 @@ def _metallb(spec: Spec) -> Component:
             stamps=((f"{module}/internal/version.gitBranch", version), (f"{module}/internal/version.gitCommit", version)),
         ),
         minutes=3,
+    )
+
+
+def _agnhost(spec: Spec) -> Component:
+    version = spec.versions["agnhost"]
+    module = "k8s.io/kubernetes"
+    return Component(
+        name="agnhost",
+        version=version,
+        images=(Image("agnhost", f"registry.k8s.io/e2e-test-images/agnhost:{version}", (Layer("agnhost", ("/agnhost",)),), ("/agnhost",)),),
+        go=GoBuild(
+            modules=((module, spec.kubernetes),),
+            packages=((f"{module}/test/images/agnhost", "agnhost"),),
+            stamps=(("main.Version", version),),
+            staging=True,
+        ),
+        minutes=2,
     )

@@ -10,6 +10,7 @@ import gzip
 import hashlib
 import io
 import json
+import re
 import tarfile
 import threading
 from collections.abc import Iterator
@@ -31,6 +32,7 @@ VERSIONS = {
     "flannel": "v0.26.7",
     "flannel_cni_plugin": "v1.7.1-flannel1",
     "metallb": "v0.15.2",
+    "agnhost": "2.63.0",
 }
 IMAGES = (
     *(f"registry.k8s.io/{name}:{KUBERNETES}" for name in ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy")),
@@ -42,8 +44,9 @@ IMAGES = (
     "ghcr.io/flannel-io/flannel:v0.26.7",
     "quay.io/metallb/controller:v0.15.2",
     "quay.io/metallb/speaker:v0.15.2",
+    "registry.k8s.io/e2e-test-images/agnhost:2.63.0",
 )
-KUBEADM_NAMES = [image for image in IMAGES if "kas-network-proxy" not in image and image.startswith("registry.k8s.io/")]
+KUBEADM_NAMES = [image for image in IMAGES if not re.search("kas-network-proxy|e2e", image) and image.startswith("registry.k8s.io/")]
 # kubeadm has to run: it is asked which versions go with it.
 KUBEADM = "#!/bin/sh\ncat <<'END'\n" + "\n".join(KUBEADM_NAMES) + "\nEND\n"
 TOKEN = "a-token-that-must-not-travel-further"

@@ -28,7 +28,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._host.bundle.rec
     parse_spec,
 )
 
-from .conftest import raw_spec, spec_for
+from .conftest import VERSIONS, raw_spec, spec_for
 
 NAMED = {
     "etcd": "registry.k8s.io/etcd:3.6.8-0",
@@ -149,6 +149,14 @@ def test_the_flannel_plugin_says_which_one_it_is() -> None:
     assert component("flannel-cni-plugin", "release").version == "v1.7.1-flannel1"
 
 
+def test_agnhost_is_built_from_the_sources_of_the_bundle_under_its_own_tag() -> None:
+    agnhost = component("agnhost")
+    assert agnhost.images[0].reference == "registry.k8s.io/e2e-test-images/agnhost:2.63.0"
+    assert agnhost.go is not None
+    assert agnhost.go.modules == (("k8s.io/kubernetes", "v1.36.3"),)
+    assert agnhost.go.staging
+
+
 def test_artefact_paths_are_unique() -> None:
     everything = (kubernetes_component(spec_for()), *other_components(spec_for(), NAMED, "release"))
     paths = [item.path for part in everything for item in part.binaries] + [item.path for part in everything for item in part.images]
@@ -176,6 +184,10 @@ def test_fingerprint_follows_what_matters() -> None:
     [
         ({"kubernetes": "1.36.3"}, 'bundle_kubernetes_version "1.36.3" is not a version'),
         ({"kubernetes": "v1.36"}, "bundle_kubernetes_version"),
+        (
+            {"versions": {**VERSIONS, "agnhost": "v2.63.0"}},
+            '^bundle_agnhost_version "v2.63.0" is not a version; write one such as 2.63.0$',
+        ),
         ({"versions": {}}, 'bundle_containerd_version "" is not a version.*bundle_metallb_version'),
         ({"arch": "x86_64"}, 'bundle_arch "x86_64" is not known; write one of amd64, arm64'),
         ({"urls": {"kubernetes": "file:///etc", "github": "https://github.com"}}, r'bundle_kubernetes_url "file:///etc" is not'),
