@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.datastore import DEFAULT_NAME
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import HostedKubernetesError, InvalidError
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json, resource_of
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.tenant_control_plane import KIND, parse
@@ -105,9 +106,7 @@ def _absent(client: Client, request: Request, settings: Settings) -> list[Outcom
         definitions: list[Json] = [{"metadata": {"name": request.name, "namespace": request.namespace}}]
     else:
         definitions = _definitions(request)
-    stores = {(item.get("spec") or {}).get("dataStore") for item in definitions}
-    absent = [_absent_one(item, force=request.force) for item in definitions]
-    return Engine(client, settings).absent(absent, stores.pop() if len(stores) == 1 else None)
+    return Engine(client, settings).absent([_absent_one(item, force=request.force) for item in definitions])
 
 
 def _absent_one(definition: Json, *, force: bool) -> Absent:
@@ -116,7 +115,8 @@ def _absent_one(definition: Json, *, force: bool) -> Absent:
         raise InvalidError("metadata.name is missing; name the tenant to delete")
     namespace, name = metadata["namespace"], metadata["name"]
     schema = spec.get("dataStoreSchema") or f"{namespace}_{name}"
-    return Absent(namespace=namespace, name=name, schema=schema, keep_data=force)
+    store = spec.get("dataStore") or (DEFAULT_NAME if spec else None)
+    return Absent(namespace=namespace, name=name, schema=schema, datastore=store, keep_data=force)
 
 
 def _stored(client: Client, namespace: str, name: str) -> Json:

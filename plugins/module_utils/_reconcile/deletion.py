@@ -30,11 +30,16 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.stage
 
 @dataclass(frozen=True)
 class Absent:
-    """One tenant that must not exist. keep_data: leave its share of the datastore alone (it cannot be reached)."""
+    """One tenant that must not exist.
+
+    schema, datastore: where its data is, as far as its resource does not say; None: not known.
+    keep_data: leave its share of the datastore alone (it cannot be reached).
+    """
 
     namespace: str
     name: str
     schema: str
+    datastore: str | None = None
     keep_data: bool = False
 
     @property

@@ -12,15 +12,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from functools import partial
 from typing import Final
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api import names
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.datastore import DEFAULT_NAME
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import HostedKubernetesError
-from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import resource_of
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json, resource_of
 from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.driver import Isolation
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.client import Client
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.wait import wait_until
@@ -37,6 +37,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.obser
     isolation_names,
 )
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.plan import Barrier, Plan
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.status import ready_condition
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.stores import Stores
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.tenant_run import Context, Outcome, Starting, TenantRun
 
@@ -71,27 +72,37 @@ class Engine:
         """
         started = time.monotonic()
         with Stores(self._client) as stores:
-            context = self._context(stores)
-            observed = observe_management(self._client, [_key(desired) for desired in tenants])
-            views = self._views(stores, tenants, observed)
-            jobs = [(desired, replace(observed[_key(desired)], datastore=views[_key(desired)])) for desired in tenants]
+            context, jobs = self._context(stores), self._jobs(stores, tenants)
             spent = time.monotonic() - started
             with ThreadPoolExecutor(max_workers=min(_TENANTS_AT_ONCE, len(jobs) or 1)) as pool:
                 outcomes = list(pool.map(lambda job: self._present(context, *job), jobs))
         for outcome in outcomes:
             outcome.durations["observe"] = round(spent, 3)
-        self._record_use(outcomes, views.values())
+        self._record_use(outcomes, [observed.datastore for _desired, observed in jobs])
         return outcomes
 
-    def absent(self, tenants: Sequence[Absent], datastore: str | None = None) -> list[Outcome]:
-        """Leave nothing of tenants behind, and prove it. datastore: for tenants whose resource is gone already."""
-        observed = observe_management(self._client, [(item.namespace, item.name) for item in tenants])
-        outcomes = []
+    def look(self, tenants: Sequence[Desired], describe: Callable[[TenantRun], Json]) -> list[Json]:
+        """Observe tenants together and let `describe` look at each, several at a time. Nothing is changed."""
         with Stores(self._client) as stores:
-            for absent in tenants:
-                deletion = _Deletion(self._client, self._settings, self._executor, stores, self._lease, absent, datastore)
-                seen = observed[absent.namespace, absent.name]
-                outcomes.append(_guarded(absent.key, partial(deletion.run, seen)))
+            context, jobs = self._context(stores), self._jobs(stores, tenants)
+
+            def described(job: tuple[Desired, Observed]) -> Json:
+                with TenantRun(context, *job) as run:
+                    return describe(run)
+
+            with ThreadPoolExecutor(max_workers=min(_TENANTS_AT_ONCE, len(jobs) or 1)) as pool:
+                return list(pool.map(described, jobs))
+
+    def absent(self, tenants: Sequence[Absent]) -> list[Outcome]:
+        """Leave nothing of tenants behind, and prove it. One outcome per tenant."""
+        observed = observe_management(self._client, [(item.namespace, item.name) for item in tenants])
+
+        def remove(absent: Absent) -> Outcome:
+            deletion = _Deletion(self._client, self._settings, self._executor, stores, self._lease, absent)
+            return _guarded(absent.key, lambda: deletion.run(observed[absent.namespace, absent.name]))
+
+        with Stores(self._client) as stores, ThreadPoolExecutor(max_workers=min(_TENANTS_AT_ONCE, len(tenants) or 1)) as pool:
+            outcomes = list(pool.map(remove, tenants))
         self._record_use(outcomes, [])
         return outcomes
 
@@ -137,7 +148,7 @@ class Engine:
     def _context(self, stores: Stores) -> Context:
         def view_of(desired: Desired, observed: Observed) -> DatastoreView | None:
             isolation = _isolation(desired, observed)
-            return stores.views(_store_name(desired), [isolation], detailed=True)[isolation]
+            return stores.views(_store_name(desired), [isolation], detailed=_in_detail(desired, observed))[isolation]
 
         return Context(
             client=self._client,
@@ -155,13 +166,19 @@ class Engine:
         nodes = self._client.list(resource_of("Node")).items
         return max(2, sum(int(node["status"].get("capacity", {}).get("cpu", "1")) for node in nodes))
 
+    def _jobs(self, stores: Stores, tenants: Sequence[Desired]) -> list[tuple[Desired, Observed]]:
+        """Each tenant with what was observed of it, its share of the datastore included."""
+        observed = observe_management(self._client, [_key(desired) for desired in tenants])
+        views = self._views(stores, tenants, observed)
+        return [(desired, replace(observed[_key(desired)], datastore=views[_key(desired)])) for desired in tenants]
+
     def _views(
         self, stores: Stores, tenants: Sequence[Desired], observed: dict[tuple[str, str], Observed]
     ) -> dict[tuple[str, str], DatastoreView | None]:
-        """Ask each store once about all its tenants; about the details of those that are awake."""
+        """Ask each store once about all its tenants; about some of them in detail, with calls for each."""
         groups: dict[tuple[str, bool], list[Desired]] = {}
         for desired in tenants:
-            groups.setdefault((_store_name(desired), not desired.tenant.asleep), []).append(desired)
+            groups.setdefault((_store_name(desired), _in_detail(desired, observed[_key(desired)])), []).append(desired)
         views: dict[tuple[str, str], DatastoreView | None] = {}
         for (name, detailed), members in groups.items():
             isolations = {_key(desired): _isolation(desired, observed[_key(desired)]) for desired in members}
@@ -191,7 +208,6 @@ class _Deletion:
     stores: Stores
     lease: Callable[[str, str], TenantLease]
     absent: Absent
-    datastore: str | None
 
     def run(self, observed: Observed) -> Outcome:
         outcome = Outcome(self.absent.key)
@@ -203,13 +219,19 @@ class _Deletion:
             return outcome
         settings = self.settings
         deadline = time.monotonic() + settings.timeout_s
-        with self.lease(self.absent.namespace, self.absent.name):
+        with self._guard(observed):
             key = (self.absent.namespace, self.absent.name)
             observed = self._with_view(observe_management(self.client, [key])[key])
             while plan := self._plan(observed):
                 observed = self._step(plan, observed, outcome, deadline)
             self._prove()
         return outcome
+
+    def _guard(self, observed: Observed) -> AbstractContextManager[object]:
+        """The Lease; in a namespace that is gone or ending none can be made, nor can anybody make the tenant again there."""
+        if observed.namespace_ending or not observed.namespace_exists:
+            return nullcontext()
+        return self.lease(self.absent.namespace, self.absent.name)
 
     def _step(self, plan: Plan, observed: Observed, outcome: Outcome, deadline: float) -> Observed:
         changes = plan.runnable()
@@ -257,9 +279,9 @@ class _Deletion:
     def _store_name(self, observed: Observed) -> str | None:
         recorded: str | None = (observed.status.get("storage") or {}).get("dataStoreName")
         spec = (observed.resource or {}).get("spec") or {}
-        if recorded or spec.get("dataStore") or self.datastore:
-            return recorded or spec.get("dataStore") or self.datastore
-        return DEFAULT_NAME if observed.resource else None
+        named = recorded or spec.get("dataStore") or self.absent.datastore
+        traces = bool(observed.resource or observed.objects or observed.secrets)
+        return named or (DEFAULT_NAME if traces else None)
 
     def _isolation(self, observed: Observed) -> Isolation:
         setup = (observed.status.get("storage") or {}).get("setup") or {}
@@ -280,6 +302,11 @@ def _guarded(key: str, run: Callable[[], Outcome], outcome: Outcome | None = Non
 
 def _key(desired: Desired) -> tuple[str, str]:
     return desired.tenant.namespace, desired.tenant.name
+
+
+def _in_detail(desired: Desired, observed: Observed) -> bool:
+    """Whether the content of a tenant's parts in the datastore is looked at: not of one that sleeps and was complete before."""
+    return not (desired.tenant.asleep and ready_condition(observed.status))
 
 
 def _store_name(desired: Desired) -> str:

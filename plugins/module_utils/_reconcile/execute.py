@@ -91,9 +91,11 @@ class Executor:
         if change.action is Action.DELETE:
             return _delete(clients.management, change.object)
         try:
-            return clients.management.merge_patch(change.object, change.body or {})
+            left = clients.management.merge_patch(change.object, change.body or {})
         except NotFoundError:
             return None
+        # What is being deleted vanishes with its last finalizer; the answer shows it as it was then.
+        return left if left["metadata"].get("finalizers") else None
 
 
 @dataclass(frozen=True)

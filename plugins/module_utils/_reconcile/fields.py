@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
-from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import KAMAJI_API_VERSION, Json
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.unknown import has_unknown
 
 # Associative lists of the kinds we write: field name → merge keys (x-kubernetes-list-map-keys).
@@ -43,7 +43,9 @@ _QUANTITY_FIELDS: Final = frozenset({"sizeLimit"})
 _SUFFIXES: Final = {
     "n": Decimal("1e-9"), "u": Decimal("1e-6"), "m": Decimal("1e-3"), "": Decimal(1),
     "k": Decimal(10) ** 3, "M": Decimal(10) ** 6, "G": Decimal(10) ** 9, "T": Decimal(10) ** 12, "P": Decimal(10) ** 15,
+    "E": Decimal(10) ** 18,
     "Ki": Decimal(2) ** 10, "Mi": Decimal(2) ** 20, "Gi": Decimal(2) ** 30, "Ti": Decimal(2) ** 40, "Pi": Decimal(2) ** 50,
+    "Ei": Decimal(2) ** 60,
 }  # fmt: skip
 
 
@@ -63,7 +65,9 @@ def diff(desired: Json, live: Json | None, manager: str) -> list[FieldChange]:
     """
     body = {key: value for key, value in desired.items() if key not in ("apiVersion", "kind", "status")}
     body["metadata"] = {k: v for k, v in body.get("metadata", {}).items() if k not in ("name", "namespace")}
-    changes = list(_compare(body, live or {}, (), exact=False))
+    # A custom resource is stored as it was sent; the built-in types drop empty values.
+    keeps_empty = desired.get("apiVersion") == KAMAJI_API_VERSION
+    changes = list(_Comparison(keeps_empty).compare(body, live or {}, (), exact=False))
     if live is not None:
         changes += _removed(_owned(live, manager), body, live, ())
     return sorted(changes, key=lambda change: change.path)
@@ -80,37 +84,56 @@ def equal_quantity(left: Any, right: Any) -> bool:
     return first is not None and first == second
 
 
-def _compare(desired: Any, live: Any, path: tuple[str, ...], *, exact: bool) -> Iterator[FieldChange]:
-    if isinstance(desired, Mapping) and isinstance(live, Mapping):
-        for key, value in desired.items():
-            yield from _compare(value, live.get(key), (*path, key), exact=exact)
-        if exact:
-            for key in live.keys() - desired.keys() - _SERVER_DEFAULTS:
-                yield FieldChange(_text((*path, key)), live[key], None)
-    elif isinstance(desired, Mapping) and live is None and desired:
-        for key, value in desired.items():
-            yield from _compare(value, None, (*path, key), exact=exact)
-    elif _is_list(desired) and _is_list(live):
-        yield from _compare_lists(desired, live, path)
-    elif not _same(desired, live, path):
-        yield FieldChange(_text(path), live, desired)
+@dataclass(frozen=True)
+class _Comparison:
+    """keeps_empty: whether the server stores empty values, so that they differ from absent ones."""
 
+    keeps_empty: bool
 
-def _compare_lists(desired: Sequence[Any], live: Sequence[Any], path: tuple[str, ...]) -> Iterator[FieldChange]:
-    keys = _merge_keys(path, desired)
-    if keys:
-        existing = {_key_of(item, keys): item for item in live}
-        for item in desired:
-            key = _key_of(item, keys)
-            yield from _compare(item, existing.get(key), (*path, _element(keys, key)), exact=False)
-    elif path[-1:] == ("finalizers",):
-        for missing in [item for item in desired if item not in live]:
-            yield FieldChange(_text((*path, f"[{missing}]")), None, missing)
-    elif len(desired) == len(live) and all(isinstance(item, Mapping) for item in (*desired, *live)):
-        for index, (wanted, found) in enumerate(zip(desired, live, strict=True)):
-            yield from _compare(wanted, found, (*path, f"[{index}]"), exact=True)
-    elif list(desired) != list(live):
-        yield FieldChange(_text(path), list(live), list(desired))
+    def compare(self, desired: Any, live: Any, path: tuple[str, ...], *, exact: bool) -> Iterator[FieldChange]:
+        """exact: whether everything below is ours, so that what we do not name must not be there (but for defaults)."""
+        if isinstance(desired, Mapping) and isinstance(live, Mapping):
+            for key, value in desired.items():
+                yield from self.compare(value, live.get(key), (*path, key), exact=exact)
+            if exact:
+                for key in sorted(live.keys() - desired.keys() - _SERVER_DEFAULTS):
+                    yield FieldChange(_text((*path, key)), live[key], None)
+        elif isinstance(desired, Mapping) and live is None and desired:
+            for key, value in desired.items():
+                yield from self.compare(value, None, (*path, key), exact=exact)
+        elif _is_list(desired) and _is_list(live):
+            yield from self._lists(desired, live, path, exact=exact)
+        elif not self._same(desired, live, path):
+            yield FieldChange(_text(path), live, desired)
+
+    def _lists(self, desired: Sequence[Any], live: Sequence[Any], path: tuple[str, ...], *, exact: bool) -> Iterator[FieldChange]:
+        keys = _merge_keys(path, desired)
+        if keys:
+            existing = {_key_of(item, keys): item for item in live}
+            for item in desired:
+                key = _key_of(item, keys)
+                yield from self.compare(item, existing.pop(key, None), (*path, _element(keys, key)), exact=exact)
+            for key, item in existing.items() if exact else ():
+                yield FieldChange(_text((*path, _element(keys, key))), item, None)
+        elif path[-1:] == ("finalizers",):
+            for missing in [item for item in desired if item not in live]:
+                yield FieldChange(_text((*path, f"[{missing}]")), None, missing)
+        elif len(desired) == len(live) and all(isinstance(item, Mapping) for item in (*desired, *live)):
+            for index, (wanted, found) in enumerate(zip(desired, live, strict=True)):
+                yield from self.compare(wanted, found, (*path, f"[{index}]"), exact=True)
+        elif list(desired) != list(live):
+            yield FieldChange(_text(path), list(live), list(desired))
+
+    def _same(self, desired: Any, live: Any, path: tuple[str, ...]) -> bool:
+        if desired == live and isinstance(desired, bool) == isinstance(live, bool):
+            return True
+        if live is None and desired in ("", [], {}, None):
+            return desired is None or not self.keeps_empty
+        if has_unknown(desired):
+            return False
+        is_quantity = path[-2:-1] and path[-2] in _QUANTITY_PARENTS
+        is_quantity = is_quantity or (path[-1:] and path[-1] in _QUANTITY_FIELDS)
+        return bool(is_quantity and equal_quantity(desired, live))
 
 
 def _removed(owned: Json, desired: Any, live: Any, path: tuple[str, ...]) -> Iterator[FieldChange]:
@@ -164,18 +187,6 @@ def _key(item: Any, name: str) -> Any:
 
 def _key_of(item: Any, keys: tuple[str, ...]) -> tuple[Any, ...]:
     return tuple(_key(item, name) for name in keys)
-
-
-def _same(desired: Any, live: Any, path: tuple[str, ...]) -> bool:
-    if desired == live and isinstance(desired, bool) == isinstance(live, bool):
-        return True
-    if live is None and desired in ("", [], {}, None):
-        return True
-    if has_unknown(desired):
-        return False
-    is_quantity = path[-2:-1] and path[-2] in _QUANTITY_PARENTS
-    is_quantity = is_quantity or (path[-1:] and path[-1] in _QUANTITY_FIELDS)
-    return bool(is_quantity and equal_quantity(desired, live))
 
 
 def _quantity(value: Any) -> Decimal | None:

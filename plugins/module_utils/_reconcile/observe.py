@@ -42,11 +42,11 @@ def observe_management(client: Client, tenants: Sequence[TenantKey]) -> dict[Ten
     kinds = ("Namespace", "TenantControlPlane", "Secret", *_OBJECT_KINDS)
     with ThreadPoolExecutor(max_workers=4) as pool:
         lists = dict(zip(kinds, pool.map(lambda kind: _list(client, kind, scope), kinds), strict=True))
-    existing = {item["metadata"]["name"] for item in lists["Namespace"]}
+    found = {item["metadata"]["name"]: item for item in lists["Namespace"]}
     resources = {_key(item): item for item in lists["TenantControlPlane"]}
     objects = _by_tenant(item for kind in _OBJECT_KINDS for item in lists[kind])
     secrets = _by_tenant(lists["Secret"])
-    return {key: _observed(resources.get(key), key[0] in existing, objects.get(key, []), secrets.get(key, [])) for key in tenants}
+    return {key: _observed(resources.get(key), found.get(key[0]), objects.get(key, []), secrets.get(key, [])) for key in tenants}
 
 
 def read_secrets(client: Client, observed: Observed, key: TenantKey, wanted: Iterable[str]) -> Observed:
@@ -117,10 +117,11 @@ def _by_tenant(items: Iterable[Json]) -> dict[TenantKey, list[Json]]:
     return grouped
 
 
-def _observed(resource: Json | None, namespace_exists: bool, objects: list[Json], secrets: list[Json]) -> Observed:
+def _observed(resource: Json | None, namespace: Json | None, objects: list[Json], secrets: list[Json]) -> Observed:
     observed = Observed(
         resource=resource,
-        namespace_exists=namespace_exists,
+        namespace_exists=namespace is not None,
+        namespace_ending=bool(namespace and namespace["metadata"].get("deletionTimestamp")),
         objects={ObjectRef.of(item): item for item in objects if item["kind"] != "Pod"},
         pods=tuple(item for item in objects if item["kind"] == "Pod"),
     )

@@ -48,6 +48,7 @@ class DatastoreView:
 class Observed:
     """One tenant as observed.
 
+    namespace_ending: the namespace is being deleted, so that nothing new can be made in it.
     objects: the tenant's objects in the management cluster but for Secrets and the resource itself.
     tenant: the collection's objects inside the tenant cluster; None when they were not read (asleep, or no answer).
     pods: control-plane pods, terminating ones included.
@@ -55,6 +56,7 @@ class Observed:
 
     resource: Json | None = None
     namespace_exists: bool = True
+    namespace_ending: bool = False
     objects: Mapping[ObjectRef, Json] = field(default_factory=dict)
     secrets: Mapping[str, SecretState] = field(default_factory=dict)
     datastore: DatastoreView | None = None

@@ -5,16 +5,20 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Final
 
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.names import ANNOTATION_TEMPLATE
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json, ObjectRef
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.unknown import UNKNOWN, has_unknown
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.fields import FieldChange
 
 REDACTED: Final = "(secret)"
-_SECRET_PATHS: Final = ("data.", "stringData.")
+_SECRET_PATHS: Final = ("data", "stringData")
+_TEMPLATE_PATH: Final = f'metadata.annotations."{ANNOTATION_TEMPLATE}"'
 
 
 class Action(str, Enum):
@@ -88,8 +92,12 @@ class Change:
         return result
 
     def _shown(self, item: FieldChange, value: Any) -> Any:
+        if value is None:
+            return None
+        if item.path == _TEMPLATE_PATH:
+            return _short_template(str(value))
         secret = self.object.kind == "Secret" and item.path.startswith(_SECRET_PATHS)
-        return REDACTED if secret and value is not None else value
+        return REDACTED if secret else value
 
 
 @dataclass(frozen=True)
@@ -132,6 +140,11 @@ class Plan:
     def _lowest(self) -> tuple[Change, ...]:
         first = min((change.stage for change in self.changes), default=0)
         return tuple(change for change in self.changes if change.stage == first)
+
+
+def _short_template(text: str) -> str:
+    """The recorded pod template repeats what spec.template shows: a fingerprint is enough."""
+    return UNKNOWN if has_unknown(text) else f"(pod template {hashlib.sha256(text.encode()).hexdigest()[:12]})"
 
 
 def plan_diff(changes: Iterable[Change]) -> list[Mapping[str, str]]:

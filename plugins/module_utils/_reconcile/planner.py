@@ -46,11 +46,13 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.plan 
     Deferred,
     Plan,
 )
-from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.secret_plan import plan_secrets
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.secret_plan import plan_secrets, secret_specs
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.secrets import url_host
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.stages import Stage
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.version import refuse_newer
 
+# Made only with some definitions: for an addon, for a driver that authenticates by certificate.
+_OPTIONAL_SECRETS: Final = frozenset({names.KONNECTIVITY_CERTIFICATE, names.KONNECTIVITY_KUBECONFIG, names.DATASTORE_CERTIFICATE})
 _PRUNED_KINDS: Final = frozenset({"ConfigMap", "Service", "Deployment", "NetworkPolicy", "PodDisruptionBudget"})
 
 
@@ -83,6 +85,11 @@ def _refuse(desired: Desired, observed: Observed) -> None:
     key = desired.tenant.key
     if observed.deleting:
         raise HostedKubernetesError(f"TenantControlPlane {key}: is being deleted; finish that with state absent, then create it again")
+    if observed.namespace_ending:
+        raise HostedKubernetesError(
+            f"TenantControlPlane {key}: its namespace is being deleted; wait until it is gone (state absent removes a tenant that "
+            "holds it), then run again"
+        )
     if not desired.manage_resource and observed.resource is None:
         raise HostedKubernetesError(f"TenantControlPlane {key}: does not exist; give its definition to create it")
     if observed.datastore is None:
@@ -92,6 +99,12 @@ def _refuse(desired: Desired, observed: Observed) -> None:
         )
     if observed.datastore.error:
         raise HostedKubernetesError(f"TenantControlPlane {key}: {observed.datastore.error}")
+    store = (observed.status.get("storage") or {}).get("dataStoreName")
+    if store and store != observed.datastore.name:
+        raise HostedKubernetesError(
+            f'TenantControlPlane {key}: spec.dataStore "{observed.datastore.name}" is not where its data is, that is "{store}"; write '
+            f'"{store}" (moving the data of a tenant to another datastore is not possible yet)'
+        )
     refuse_newer(key, (observed.status.get("hosted") or {}).get("engineVersion"))
 
 
@@ -145,9 +158,21 @@ class _Planner:
 
     def management_objects(self) -> Iterator[Change]:
         for body in self._management():
-            if body["kind"] != "Deployment":
+            live = self.observed.objects.get(ObjectRef.of(body))
+            if body["kind"] == "Service":
+                yield from self._apply(self._keep_address(body, live), live, Stage.FOUNDATION)
+            elif body["kind"] != "Deployment":
                 stage = Stage.ADDRESSED if body["kind"] == "ConfigMap" else Stage.FOUNDATION
-                yield from self._apply(body, self.observed.objects.get(ObjectRef.of(body)), stage)
+                yield from self._apply(body, live, stage)
+
+    def _keep_address(self, body: Json, live: Json | None) -> Json:
+        """A Service that is made again asks for the address it had: workers and certificates know it."""
+        address = self.facts.address
+        if self.desired.tenant.service.service_type != "ClusterIP" or self.desired.tenant.network.address or has_unknown(address):
+            return body
+        if live is not None and "f:clusterIP" not in owned_fields(live, names.FIELD_MANAGER).get("f:spec", {}):
+            return body
+        return {**body, "spec": {**body["spec"], "clusterIP": address}}
 
     def deployment(self) -> tuple[list[Change], tuple[Deferred, ...]]:
         body = next(body for body in self._management() if body["kind"] == "Deployment")
@@ -177,18 +202,26 @@ class _Planner:
         wanted = {ObjectRef.of(body) for body in self._management()}
         live = {ref: obj for ref, obj in self.observed.objects.items() if ref.kind in _PRUNED_KINDS}
         yield from self._prune(live, wanted, Cluster.MANAGEMENT)
+        kept = {spec.suffix for spec in secret_specs(self.desired, self.observed, self.facts)}
+        for suffix in sorted(_OPTIONAL_SECRETS - kept):
+            name = self.desired.tenant.secret_name(suffix)
+            if name in self.observed.secrets:
+                yield self._delete(ObjectRef("v1", "Secret", self.desired.tenant.namespace, name), Cluster.MANAGEMENT)
 
     def _prune(self, live: Mapping[ObjectRef, Json], wanted: set[ObjectRef], cluster: Cluster) -> Iterator[Change]:
         for reference, obj in live.items():
             if reference not in wanted and owned_fields(obj, names.FIELD_MANAGER):
-                yield Change(
-                    tenant=self.desired.tenant.key,
-                    cluster=cluster,
-                    object=reference,
-                    action=Action.DELETE,
-                    reason="no longer part of the definition",
-                    stage=Stage.PRUNE,
-                )
+                yield self._delete(reference, cluster)
+
+    def _delete(self, reference: ObjectRef, cluster: Cluster) -> Change:
+        return Change(
+            tenant=self.desired.tenant.key,
+            cluster=cluster,
+            object=reference,
+            action=Action.DELETE,
+            reason="no longer part of the definition",
+            stage=Stage.PRUNE,
+        )
 
     def _management(self) -> list[Json]:
         return management_objects(self.desired.tenant, management_inputs(self.desired, self.observed, self.facts))

@@ -147,6 +147,7 @@ class _Run:
         self.checksums: dict[str, str] = {}
         self.unread: set[str] = set()
         self.signers: set[str] = set()
+        self.issued: set[str] = set()
         self.authorities = authorities(desired.tenant, observed)
 
     def leaf_specs(self) -> list[SecretSpec]:
@@ -165,6 +166,7 @@ class _Run:
         if spec.permanent:
             self._refuse_lost(spec, name, state, reason)
         self.checksums[spec.suffix] = UNKNOWN
+        self.issued.add(spec.suffix)
         self.signers.add(spec.signer)
         self.changes.append(self._issue(spec, name, reason))
 
@@ -194,6 +196,8 @@ class _Run:
 
     def _reason(self, spec: SecretSpec, name: str, state: SecretState) -> str | None:
         """Why this Secret must be made again, None when it is good (or cannot be judged before it was read)."""
+        if spec.signer in self.issued:
+            return f"rests on Secret {self.tenant.secret_name(spec.signer)}"
         if has_unknown(spec.inputs):
             return None
         record = state.record or {}
@@ -225,6 +229,8 @@ class _Run:
     def _refuse_lost(self, spec: SecretSpec, name: str, state: SecretState | None, reason: str) -> None:
         if state is None and not self.observed.lives(self.tenant.name):
             return
+        if state is None:
+            reason += f" (or lost its labels {names.LABEL_PROJECT}, {names.LABEL_NAME})"
         raise HostedKubernetesError(
             f"TenantControlPlane {self.tenant.key}: Secret {self.tenant.namespace}/{name} {reason}, but workers and "
             f"kubeconfigs of this tenant trust the {spec.component} it held; restore that Secret from a backup of the "

@@ -68,6 +68,11 @@ def build(desired: Desired, observed: Observed, plan: Plan, health: Health, chec
     return status
 
 
+def ready_condition(status: Json) -> bool:
+    """Whether a recorded status says Ready; a tenant that sleeps is, once it lacks nothing else."""
+    return any(item.get("type") == "Ready" and item.get("status") == "True" for item in status.get("conditions") or [])
+
+
 def merge_patch(before: Json, after: Json) -> Json:
     """The JSON merge patch (RFC 7386) from one object to another; {} when they are equal."""
     patch: Json = dict.fromkeys(key for key in before if key not in after)
@@ -219,7 +224,7 @@ class _Builder:
 
     def _conditions(self) -> list[Json]:
         left = f"{len(self.plan.changes)} changes are left to do" if self.plan else ""
-        ready = self.ready() or self.desired.tenant.asleep
+        ready = self.ready() or (self.desired.tenant.asleep and not self.plan)
         deferred = bool(self.plan.deferred)
         return [
             self._condition("Ready", ready, "Ready" if ready else "NotReady", self.health.message or left),

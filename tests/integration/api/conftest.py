@@ -5,15 +5,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.connection import ConnectionOptions, connect
 from ansible_collections.hosted.kubernetes.tests.support.apiserver import ApiServer, running_api_server
 from ansible_collections.hosted.kubernetes.tests.support.bundle import bundle_directory
 from ansible_collections.hosted.kubernetes.tests.support.etcd import Etcd, running_etcd
+from ansible_collections.hosted.kubernetes.tests.support.tenants import Ground, datastore_definition, install_definitions, open_driver
 
 
 @pytest.fixture(scope="session")
@@ -48,3 +51,12 @@ def tls_etcd(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     """An etcd of its own that demands client certificates, for datastore tests; they own its users and switch authentication on."""
     with running_etcd(bundle, tmp_path_factory.mktemp("tls-etcd"), tls=True) as etcd:
         yield etcd
+
+
+@pytest.fixture(scope="session")
+def ground(kubeconfig: Path, tls_etcd: Etcd) -> Iterator[Ground]:
+    """What the engine needs for tenants that sleep: the resource definitions, and a DataStore over the shared etcd."""
+    with connect(ConnectionOptions(kubeconfig=str(kubeconfig))) as client, contextlib.closing(open_driver(tls_etcd)) as driver:
+        install_definitions(client)
+        client.apply(datastore_definition("engine", tls_etcd), force=True)
+        yield Ground(client, kubeconfig, tls_etcd, driver, "engine")
