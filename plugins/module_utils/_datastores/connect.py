@@ -20,21 +20,36 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._pki.keys import
 Forward = Callable[[Endpoint], "tuple[str, int] | None"]
 
 
-def connect(datastore: DataStore, credentials: Credentials, *, forward: Forward | None = None, timeout_s: float = 5.0) -> Driver:
+def connect(
+    datastore: DataStore,
+    credentials: Credentials,
+    *,
+    forward: Forward | None = None,
+    explain: Callable[[], str | None] | None = None,
+    timeout_s: float = 5.0,
+) -> Driver:
     """Return the driver of a DataStore, over all its endpoints. No call is made yet; close it after use.
 
     forward: how to reach endpoints that only the management cluster can (its port-forwards stay the caller's).
+    explain: why that way failed, None when it did not.
     TLS is always verified, for the endpoint's own name also when another address is dialled.
     Raises DatastoreTlsError when the credentials cannot be used, DatastoreError when the driver is not available.
     """
     if datastore.driver == api.ETCD:
-        return connect_etcd(datastore, credentials, forward=forward, timeout_s=timeout_s)
+        return connect_etcd(datastore, credentials, forward=forward, explain=explain, timeout_s=timeout_s)
     raise errors.DatastoreError(
         datastore.name, f'spec.driver "{datastore.driver}" is not available in this version of the collection; use {api.ETCD}'
     )
 
 
-def connect_etcd(datastore: DataStore, credentials: Credentials, *, forward: Forward | None = None, timeout_s: float = 5.0) -> EtcdDriver:
+def connect_etcd(
+    datastore: DataStore,
+    credentials: Credentials,
+    *,
+    forward: Forward | None = None,
+    explain: Callable[[], str | None] | None = None,
+    timeout_s: float = 5.0,
+) -> EtcdDriver:
     """connect() for a store whose driver is etcd; gives also what belongs to managing the store itself."""
     library.require()
     identity = _identity(datastore.name, credentials)
@@ -43,7 +58,7 @@ def connect_etcd(datastore: DataStore, credentials: Credentials, *, forward: For
         dialled = forward(endpoint) if forward else None
         address = str(Endpoint(*dialled)) if dialled else str(endpoint)
         members.append(Member(str(endpoint), address, identity, endpoint.host if dialled else None))
-    return EtcdDriver(datastore.name, members, identity, timeout_s=timeout_s)
+    return EtcdDriver(datastore.name, members, identity, explain=explain, timeout_s=timeout_s)
 
 
 def _identity(name: str, credentials: Credentials) -> Identity:

@@ -62,7 +62,8 @@ class EtcdDriver:
     """Implements driver.Driver for etcd 3.4 and newer. name: the DataStore's, for messages.
 
     timeout_s: of one call to one member. patience_s: how long calls that etcd itself asks to repeat (election under way,
-    users changed meanwhile) are repeated. Other members are tried when one does not answer.
+    users changed meanwhile) are repeated. Other members are tried when one does not answer. explain: why the way to the members
+    failed, when the way itself knows (a port-forward); None when it does not.
     """
 
     parts = (USER, ROLE, PERMISSION, MEMBERSHIP)
@@ -76,8 +77,10 @@ class EtcdDriver:
         *,
         timeout_s: float = 5.0,
         patience_s: float = 15.0,
+        explain: Callable[[], str | None] | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
+        self._explain = explain
         self.name = name
         self._members = tuple(members)
         self._identity = identity
@@ -309,20 +312,23 @@ class EtcdDriver:
 
     def _unavailable(self, member: Member, error: Any) -> errors.DatastoreError:
         details = error.details() or ""
-        if details.startswith("etcdserver:"):
-            reason = details.removeprefix("etcdserver: ")
-            found: errors.DatastoreError = errors.DatastoreTimeoutError(
-                self.name,
-                f"etcd at {member.endpoint} cannot serve the request ({reason}); see whether a majority of its members runs "
-                "and whether their disks keep up",
-                where=member.endpoint,
-            )
-        else:
-            fault = diagnose.diagnose(member.address, member.server_name, self._identity.ca_certificate, self._timeout_s)
-            kind, reason, remedy = fault or diagnose.after_handshake(error.code().name, details)
-            found = kind(self.name, f"etcd at {member.endpoint} {reason}; {remedy}", where=member.endpoint)
+        kind, reason, remedy = self._fault(member, error.code().name, details)
+        found = kind(self.name, f"etcd at {member.endpoint} {reason}; {remedy}", where=member.endpoint)
         found.result["reason"] = reason
         return found
+
+    def _fault(self, member: Member, code: str, details: str) -> diagnose.Fault:
+        if details.startswith("etcdserver:"):
+            return diagnose.Fault(
+                errors.DatastoreTimeoutError,
+                f"cannot serve the request ({details.removeprefix('etcdserver: ')})",
+                "see whether a majority of its members runs and whether their disks keep up",
+            )
+        found = diagnose.diagnose(member.address, member.server_name, self._identity.ca_certificate, self._timeout_s)
+        if found is None:
+            return diagnose.after_handshake(code, details)
+        way = self._explain() if self._explain and found.error is errors.DatastoreUnreachableError else None
+        return found._replace(reason=f"cannot be reached ({way})") if way else found
 
 
 def _wanted(schema: str) -> tuple[int, bytes, bytes]:

@@ -72,14 +72,11 @@ def open_store(client: Client, datastore: DataStore, *, direct: bool = False, ti
     """
     credentials = api.resolve(datastore, read_secrets(client, datastore))
     with Forwarding(client, datastore.name) as forwarding:
-        driver = connect(datastore, credentials, forward=None if direct else forwarding.forward, timeout_s=timeout_s)
+        driver = connect(
+            datastore, credentials, forward=None if direct else forwarding.forward, explain=forwarding.fault, timeout_s=timeout_s
+        )
         try:
             yield OpenStore(datastore, credentials, driver)
-        except errors.DatastoreUnreachableError as error:
-            fault = forwarding.fault()
-            if fault is None:
-                raise
-            raise errors.DatastoreUnreachableError(datastore.name, fault) from error
         finally:
             driver.close()
 
