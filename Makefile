@@ -40,11 +40,11 @@ $(VENV)/.ready: requirements.txt requirements-dev.txt constraints.txt
 print-tree: ; @echo $(TREE)
 
 clean: ## remove environments, the copied tree and build results; the bundle and the machines stay
-	rm -rf $(VENV) $(VENV)-floor $(TREE_ROOT) $(CACHE)/ansible-test hosted-kubernetes-*.tar.gz
+	rm -rf $(VENV) $(VENV)-floor $(VENV)-core-floor $(TREE_ROOT) $(CACHE)/ansible-test hosted-kubernetes-*.tar.gz
 
 ##### Checks, from the fastest to the slowest
 
-.PHONY: format lint sanity test-unit test-api test-cluster test-scenario test-build test-fast test test-long bench
+.PHONY: format lint sanity test-unit test-api test-cluster test-scenario test-build test-core-floor test-fast test test-long bench
 format: venv ## format the Python code and sort its imports
 	ruff check -q --fix --select I . && ruff format .
 
@@ -75,11 +75,15 @@ test-scenario: $(READY) ## the main job end to end: molecule scenario default on
 test-build: $(READY) ## build the collection, install it elsewhere, use it by full names
 	$(PYTEST) tests/integration/build $(PYTEST_ARGUMENTS)
 
+test-core-floor: $(READY) ## units, build and modules once more with ansible-core 2.16
+	cd $(TREE) && tools/core-floor $(VENV)-core-floor --junitxml=$(JUNIT)/$@.xml -p no:cacheprovider tests/unit tests/integration/build \
+	  $$(grep -ls support.modules tests/integration/api/test_*.py)
+
 test-fast: $(READY) ## lint, test-unit and test-api
 	@$(PARTS) lint test-unit test-api
 
 test: $(READY) ## everything a change must pass; prints the minutes of each part
-	@$(PARTS) lint test-unit test-build bundle test-api sanity test-cluster test-scenario
+	@$(PARTS) lint test-unit test-build bundle test-api test-core-floor sanity test-cluster test-scenario
 
 test-long: $(READY) ## all other molecule scenarios
 	cd $(TREE) && molecule test --all --exclude default
@@ -111,3 +115,18 @@ golden: $(READY) ## record what the real kubeadm of MINOR (default 1.36) creates
 
 crds: $(READY) ## make the CustomResourceDefinitions from tools/crd_sources and a real API server
 	cd $(TREE_ROOT) && PYTHONPATH=$(TREE_ROOT) python $(TREE)/tools/crds.py $(CURDIR)
+
+##### The demonstration (lab machines, management cluster, a tenant with workers on this host)
+
+DEMO_DIR ?= $(CURDIR)/.demo
+DEMO = cd $(TREE) && ansible-playbook -i inventories/demo -e demo_dir=$(DEMO_DIR) $(if $(LAB_NAME),-e lab_name=$(LAB_NAME)) $(DEMO_ARGUMENTS)
+
+.PHONY: demo demo-down demo-prerequisites
+demo: demo-prerequisites $(READY) ## from nothing to pods on a tenant's workers, on this host; prints what to try next
+	@$(DEMO) playbooks/demo.yml
+
+demo-down: demo-prerequisites $(READY) ## remove the demonstration without a trace; the cache (bundle, root file system) stays
+	@$(DEMO) playbooks/demo_down.yml
+
+demo-prerequisites: prerequisites
+	@[ "$$(id -u)" -eq 0 ] || { echo "the demonstration makes machines on this host and must run as root: sudo make demo" >&2; exit 1; }
