@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -18,6 +19,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._api.managed_etc
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json, ObjectRef, resource_of
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.client import Client
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.connection import ConnectionOptions, connect
+from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests import etcd as manifests
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile import etcd_plan, managed_etcd
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.etcd_plan import Validity
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.plan import Action, Change, Plan
@@ -243,6 +245,32 @@ def test_objects_of_another_store_in_the_same_namespace_are_left_alone(client: C
     assert plan(client, etcd) == []
 
 
+def pods_of(etcd: ManagedEtcd) -> dict[str, Json]:
+    """The pods of the StatefulSet and of the CronJob, as their controllers would make them."""
+    wanted = {obj["kind"]: obj.get("spec", {}) for obj in manifests.objects(etcd)}
+    member = copy.deepcopy(wanted["StatefulSet"]["template"]["spec"])
+    member["volumes"].append({"name": "data", "emptyDir": {}})
+    return {"member": member, "defragmentation": wanted["CronJob"]["jobTemplate"]["spec"]["template"]["spec"]}
+
+
+@pytest.mark.parametrize("pod", ["member", "defragmentation"])
+def test_pods_meet_the_restricted_standard_and_hold_no_authority_key(client: Client, etcd: ManagedEtcd, pod: str) -> None:
+    label = {"pod-security.kubernetes.io/enforce": "restricted"}
+    client.merge_patch(ObjectRef("v1", "Namespace", "", etcd.namespace), {"metadata": {"labels": label}})
+    plain = dataclasses.replace(etcd, priority_class=None)
+    spec = pods_of(plain)[pod]
+    metadata = {"name": pod, "namespace": etcd.namespace}
+    created = client.create({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}, dry_run=True)
+    mounted = [
+        (source["secret"]["name"], item["key"])
+        for volume in created["spec"]["volumes"]
+        for source in volume.get("projected", {}).get("sources", [])
+        for item in source["secret"]["items"]
+    ]
+    assert mounted
+    assert not [item for item in mounted if item[1] == "ca.key"]
+
+
 def test_the_module_predicts_in_check_mode_and_says_what_is_missing(kubeconfig: Path, namespace: str) -> None:
     options = {"kubeconfig": str(kubeconfig), "name": "checked", "namespace": namespace, "image": IMAGE}
     result = run_module(datastore_etcd.main, options, check=True)
@@ -260,12 +288,18 @@ def test_the_module_predicts_in_check_mode_and_says_what_is_missing(kubeconfig: 
         ({"image": "registry.k8s.io/etcd:3.5.21-0"}, "older than etcd 3.6"),
         ({"image": "registry.k8s.io/etcd"}, "has no version in its tag"),
         ({"name": "Bad_Name"}, 'name "Bad_Name" is not a DNS label'),
-        ({"members": 1, "local_volumes": [{"node": "a", "path": "relative"}]}, "local_volumes[0] needs the name of a node and an absolute path"),
+        (
+            {"members": 1, "local_volumes": [{"node": "a", "path": "relative"}]},
+            "local_volumes[0] needs the name of a node and an absolute path",
+        ),
         (
             {"local_volumes": [{"node": "a", "path": "/data"}]},
             "local_volumes names 1 directories for 3 members",
         ),
-        ({"members": 1, "storage_class": "fast", "local_volumes": [{"node": "a", "path": "/d"}]}, "storage_class and local_volumes exclude each other"),
+        (
+            {"members": 1, "storage_class": "fast", "local_volumes": [{"node": "a", "path": "/d"}]},
+            "storage_class and local_volumes exclude each other",
+        ),
         ({"quota_bytes": 0}, "quota_bytes is 0"),
         ({"storage_size": "much"}, 'storage_size "much" is not a size'),
         ({"compaction_retention": "5 minutes"}, 'compaction_retention "5 minutes" is not a duration'),
