@@ -35,7 +35,7 @@ _LEASE: Final = resource_of("Lease")
 class TenantLease:
     """Hold the Lease of one tenant inside a `with` block.
 
-    holder: who we are, shown to others who wait. say: told once whom we wait for.
+    holder: who we are, shown to others who wait; a Lease that it holds already is its own. say: told once whom we wait for.
     Raises HostedKubernetesError when somebody else keeps it until the deadline.
     """
 
@@ -100,7 +100,7 @@ class TenantLease:
             live = self._client.get(_LEASE, self.name, self._namespace)
         if live is None:
             return "somebody"
-        if not self._expired(live):
+        if not self._expired(live) and live["spec"].get("holderIdentity") != self._holder:
             return str(live["spec"].get("holderIdentity", "somebody"))
         body = self._body()
         body["metadata"]["resourceVersion"] = live["metadata"]["resourceVersion"]

@@ -1,0 +1,219 @@
+# Copyright: hosted.kubernetes contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Tenants that are awake: real pods on a real kubelet, the engine outside the cluster, everything inside the tenant observed."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api import names
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json, ObjectRef, resource_of
+from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.client import Client
+from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.connection import (
+    ConnectionOptions,
+    client_from_kubeconfig,
+    connect,
+)
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile import call
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.engine import Settings
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.info import tenants_info
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.observe import observe_tenant, secret_state
+from ansible_collections.hosted.kubernetes.tests.support.bundle import COLLECTION
+from ansible_collections.hosted.kubernetes.tests.support.cluster import Cluster
+from ansible_collections.hosted.kubernetes.tests.support.tenants import Run, assert_predicted
+
+NAMESPACE = "tenants-test"
+STORE = {"datastore_name": "default", "datastore_remove_local_data": True}
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """The management cluster with a datastore and a load balancer, and how the engine is called there."""
+
+    client: Client
+    kubeconfig: Path
+
+    def definition(self, name: str, *, replicas: int = 1, service: str = "LoadBalancer", network: Json | None = None) -> Json:
+        return {
+            "metadata": {"name": name, "namespace": NAMESPACE},
+            "spec": {
+                "dataStore": "default",
+                "kubernetes": {"version": "v1.36.3"},
+                "networkProfile": network or {},
+                "controlPlane": {"deployment": {"replicas": replicas}, "service": {"serviceType": service}},
+                "addons": {"coreDNS": {}, "kubeProxy": {}, "konnectivity": {}},
+            },
+        }
+
+    def request(self, *definitions: Json, absent: bool = False) -> call.Request:
+        return call.Request(list(definitions), None, None, NAMESPACE, absent, rollout_now=False, renew_before_days=30, force=False)
+
+    def run(self, *definitions: Json, absent: bool = False, **settings: Any) -> Run:
+        before = len(self.client.calls)
+        wanted = Settings(**{"holder": "test", "timeout_s": 240.0, **settings})
+        result = call.run(self.client, self.request(*definitions, absent=absent), wanted)
+        return Run(result, self.client.calls[before:])
+
+    def pods(self, name: str) -> list[Json]:
+        selector = f"{names.LABEL_NAME}={name}"
+        return self.client.list(resource_of("Pod"), namespace=NAMESPACE, label_selector=selector).items
+
+    def left(self) -> list[str]:
+        """Everything of any tenant that exists in the namespace."""
+        kinds = (
+            "TenantControlPlane",
+            "Deployment",
+            "Service",
+            "ConfigMap",
+            "Secret",
+            "NetworkPolicy",
+            "PodDisruptionBudget",
+            "Lease",
+            "Pod",
+        )
+        selector = names.LABEL_NAME
+        return [
+            str(ObjectRef.of(item))
+            for kind in kinds
+            for item in self.client.list(resource_of(kind), namespace=NAMESPACE, label_selector=selector).items
+        ]
+
+    def inside(self, name: str, endpoint: str) -> Client:
+        """A connection into a tenant, as its administrator."""
+        secret = self.client.get(resource_of("Secret"), name + names.ADMIN_KUBECONFIG, NAMESPACE)
+        assert secret
+        data = secret_state(secret, None).data or {}
+        return client_from_kubeconfig(data["super-admin.conf"], server=f"https://{endpoint}")
+
+
+@pytest.fixture(scope="module")
+def fleet(cluster: Cluster, kubeconfig: Path, bundle: Path) -> Iterator[Fleet]:
+    for playbook in ("load_balancer", "resource_definitions", "datastore"):
+        cluster.playbook(playbook, bundle_dir=str(bundle), **STORE)
+    with connect(ConnectionOptions(kubeconfig=str(kubeconfig))) as client:
+        yield Fleet(client, kubeconfig)
+        client.delete(resource_of("Namespace"), NAMESPACE)
+    cluster.playbook("datastore", datastore_tasks="absent", **STORE)
+
+
+@pytest.fixture(scope="module")
+def acme(fleet: Fleet) -> Iterator[Json]:
+    """A tenant made with the ladder: check, run, run again, check again."""
+    definition = fleet.definition("acme")
+    predicted = fleet.run(definition, check=True)
+    applied = fleet.run(definition)
+    assert_predicted(predicted, applied)
+    assert applied.tenant["phase"] == "Ready"
+    assert applied.tenant["exposed"]
+    assert not fleet.run(definition).changed
+    assert not fleet.run(definition, check=True).changed
+    yield definition
+    fleet.run(definition, absent=True)
+    assert fleet.left() == []
+
+
+def test_a_run_that_changes_nothing_writes_nothing(fleet: Fleet, acme: Json) -> None:
+    assert fleet.run(acme).writes == []
+
+
+def test_info_says_ready(fleet: Fleet, acme: Json) -> None:
+    (info,) = tenants_info(fleet.client, Settings(holder="test", check=True), "acme", NAMESPACE)
+    assert info["ready"], info
+    assert info["drift"] == []
+
+
+def test_each_object_inside_the_tenant_is_mended(fleet: Fleet, acme: Json) -> None:
+    """Deleted, and with one owned label changed: the next run reports exactly that and mends it."""
+    endpoint = fleet.run(acme, check=True).tenant["endpoint"]
+    with fleet.inside("acme", endpoint) as inside:
+        references = sorted(observe_tenant(inside))
+        assert len(references) > 25
+        for reference in references:
+            resource = inside.resource_for(reference.api_version, reference.kind)
+            inside.delete(resource, reference.name, reference.namespace)
+            _assert_mended(fleet, acme, reference, {"create", "patch"})
+            inside.merge_patch(reference, {"metadata": {"labels": {names.LABEL_PROJECT: "somebody"}}}, field_manager="somebody")
+            _assert_mended(fleet, acme, reference, {"create", "patch"})
+
+
+def _assert_mended(fleet: Fleet, definition: Json, reference: ObjectRef, actions: set[str]) -> None:
+    run = fleet.run(definition)
+    assert [change["object"] for change in run.plan] == [str(reference)]
+    assert {change["action"] for change in run.plan} <= actions
+    assert not fleet.run(definition, check=True).changed
+
+
+def test_scaling_replaces_no_pod(fleet: Fleet, acme: Json) -> None:
+    before = {pod["metadata"]["uid"] for pod in fleet.pods("acme")}
+    two = fleet.definition("acme", replicas=2)
+    assert fleet.run(two).changed
+    assert before < {pod["metadata"]["uid"] for pod in fleet.pods("acme")}
+    assert fleet.run(acme).changed
+    assert len(fleet.pods("acme")) == 1
+
+
+def test_an_endpoint_that_only_workers_reach(fleet: Fleet) -> None:
+    """Nothing answers at the published address from here: ready through a port-forward, but not exposed."""
+    definition = fleet.definition("hidden", service="ClusterIP", network={"address": "198.19.255.254"})
+    run = fleet.run(definition)
+    assert run.tenant["phase"] == "Ready"
+    assert not run.tenant["exposed"]
+    assert not fleet.run(definition).changed
+    fleet.run(definition, absent=True)
+    assert fleet.left() == [item for item in fleet.left() if "acme" in item]
+
+
+def test_five_tenants_at_once_without_a_restart(fleet: Fleet) -> None:
+    definitions = [fleet.definition(f"team-{number}") for number in range(5)]
+    run = fleet.run(*definitions)
+    assert {tenant["phase"] for tenant in run.result["tenants"]} == {"Ready"}
+    restarts = [
+        (pod["metadata"]["name"], status["name"], status["restartCount"])
+        for number in range(5)
+        for pod in fleet.pods(f"team-{number}")
+        for status in pod["status"]["containerStatuses"]
+        if status["restartCount"]
+    ]
+    assert restarts == []
+    fleet.run(*definitions, absent=True)
+
+
+def test_killed_after_every_single_change(fleet: Fleet) -> None:
+    """Each process makes one more change and is killed (SIGKILL), from nothing to ready and back to nothing."""
+    definition = fleet.definition("mortal")
+    made = _killed_until_done(fleet, fleet.request(definition))
+    assert made > 30
+    assert not fleet.run(definition).changed
+    assert _killed_until_done(fleet, fleet.request(definition, absent=True)) > 15
+    assert [item for item in fleet.left() if "mortal" in item] == []
+
+
+def _killed_until_done(fleet: Fleet, request: call.Request) -> int:
+    context = multiprocessing.get_context("forkserver")
+    os.environ["PYTHONPATH"] = str(COLLECTION.parents[2])
+    context.set_forkserver_preload([__name__])
+    for count in range(200):
+        process = context.Process(target=_run_and_die, args=(str(fleet.kubeconfig), request))
+        process.start()
+        process.join(240)
+        assert process.exitcode in (0, -signal.SIGKILL), f"ended with {process.exitcode} after {count} kills"
+        if process.exitcode == 0:
+            return count
+    raise AssertionError("200 kills were not enough")
+
+
+def _run_and_die(kubeconfig: str, request: call.Request) -> None:
+    """Make one change and die. The holder is always the same: who was killed takes its own Lease up again."""
+    settings = Settings(holder="mortal", timeout_s=200.0)
+    dying = replace(settings, after_change=lambda _count: os.kill(os.getpid(), signal.SIGKILL))
+    with connect(ConnectionOptions(kubeconfig=kubeconfig)) as client:
+        call.run(client, request, dying)
