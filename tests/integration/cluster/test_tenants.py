@@ -97,8 +97,7 @@ class Fleet:
 
 @pytest.fixture(scope="module")
 def fleet(cluster: Cluster, kubeconfig: Path, bundle: Path) -> Iterator[Fleet]:
-    for playbook in ("load_balancer", "resource_definitions", "datastore"):
-        cluster.playbook(playbook, bundle_dir=str(bundle), **STORE)
+    cluster.playbook("datastore", bundle_dir=str(bundle), **STORE)
     with connect(ConnectionOptions(kubeconfig=str(kubeconfig))) as client:
         yield Fleet(client, kubeconfig)
         client.delete(resource_of("Namespace"), NAMESPACE)
