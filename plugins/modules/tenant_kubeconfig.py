@@ -167,7 +167,9 @@ def present(module: AnsibleModule) -> dict[str, Any]:
     facts: dict[str, Any] = {"server": authority.server}
     if content is not None and not (reason and module.check_mode):
         facts["expires"] = tenant_user.expires(content).isoformat()
-    after = describe(params["dest"], f"user {user.name}, groups {', '.join(user.groups)}, {params['lifetime']} minutes") if reason else before
+    after = (
+        describe(params["dest"], f"user {user.name}, groups {', '.join(user.groups)}, {params['lifetime']} minutes") if reason else before
+    )
     return {**result(params["dest"], reason or "", {"before": before, "after": after}), **facts}
 
 

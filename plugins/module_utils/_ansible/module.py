@@ -10,10 +10,12 @@ the interpreter instead of a traceback, and so that documentation tools can impo
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Callable, Dict, List, Mapping
+from typing import Any, Callable, Dict, List
 
 from ansible.module_utils.basic import AnsibleModule
+
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import HostedKubernetesError
 
 Result = Dict[str, Any]
