@@ -15,6 +15,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors impo
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json, resource_of
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.tenant_control_plane import KIND, parse
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.client import Client
+from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.errors import NotFoundError
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.definitions import (
     check_all,
     complete,
@@ -88,7 +89,7 @@ def _present(client: Client, request: Request, settings: Settings) -> list[Outco
         definitions, manage = [_stored(client, request.namespace, request.name)], False
     else:
         definitions, manage = _definitions(request), True
-        check_all(definitions)
+        check_all(definitions, _all_stored(client))
     desired = [
         Desired(
             parse(definition),
@@ -117,6 +118,14 @@ def _absent_one(definition: Json, *, force: bool) -> Absent:
     schema = spec.get("dataStoreSchema") or f"{namespace}_{name}"
     store = spec.get("dataStore") or (DEFAULT_NAME if spec else None)
     return Absent(namespace=namespace, name=name, schema=schema, datastore=store, keep_data=force)
+
+
+def _all_stored(client: Client) -> list[Json]:
+    """All tenants of the management cluster; none when their kind is not known there yet, which the engine then says."""
+    try:
+        return client.list(resource_of(KIND)).items
+    except NotFoundError:
+        return []
 
 
 def _stored(client: Client, namespace: str, name: str) -> Json:

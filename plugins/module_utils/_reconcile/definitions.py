@@ -38,17 +38,26 @@ def complete(definition: Any, namespace: str) -> Json:
     return {"apiVersion": KAMAJI_API_VERSION, "kind": KIND, **definition, "metadata": metadata}
 
 
-def check_all(definitions: Sequence[Json]) -> None:
-    """Refuse definitions that break a rule or each other. Raises InvalidError naming every problem of every tenant."""
+def check_all(definitions: Sequence[Json], stored: Sequence[Json]) -> None:
+    """Refuse definitions that break a rule, each other, or what is stored. Raises InvalidError naming every problem.
+
+    stored: all TenantControlPlanes of the management cluster.
+    """
     found: list[str] = []
-    seen: set[tuple[str, str]] = set()
+    tenants = {_key(item): item for item in stored}
     for definition in definitions:
-        metadata = definition["metadata"]
-        subject = f"TenantControlPlane {metadata.get('namespace')}/{metadata.get('name')}"
-        key = (str(metadata.get("namespace")), str(metadata.get("name")))
-        if key in seen:
+        key, subject = _key(definition), "TenantControlPlane {}/{}".format(*_key(definition))
+        if sum(_key(other) == key for other in definitions) > 1:
             found.append(f"{subject}: is defined twice in this call; merge the two definitions")
-        seen.add(key)
-        found += [f"{subject}: {problem}" for problem in problems(definition)]
+        others = {**tenants, **{_key(other): other for other in definitions}}
+        others.pop(key)
+        reasons = problems(definition, live=tenants.get(key), others=tuple(others.values()))
+        found += [f"{subject}: {reason}" for reason in reasons]
     if found:
-        raise InvalidError("; ".join(found), problems=found)
+        unique = list(dict.fromkeys(found))
+        raise InvalidError("; ".join(unique), problems=unique)
+
+
+def _key(definition: Json) -> tuple[str, str]:
+    metadata = definition["metadata"]
+    return str(metadata.get("namespace")), str(metadata.get("name"))
