@@ -11,8 +11,6 @@ The protocol cannot close one direction only: when either side ends, both end.
 
 from __future__ import annotations
 
-import http.client
-import io
 import selectors
 import socket
 import ssl
@@ -23,7 +21,7 @@ from typing import Final
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import HostedKubernetesError
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube import websocket
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.client import Client
-from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.errors import api_error, status_of
+from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.upgrade import upgrade
 
 _PROTOCOL: Final = "v4.channel.k8s.io"
 _DATA, _ERROR = 0, 1
@@ -31,8 +29,6 @@ _PORT_NUMBER_SIZE: Final = 2
 _CHUNK: Final = 1 << 16
 _ENOUGH: Final = 1 << 20
 """Bytes waiting for a slow receiver from which on nothing more is read for it."""
-_MAX_HEAD: Final = 1 << 16
-_OPEN_TIMEOUT_S: Final = 15.0
 
 
 class PortForwardError(HostedKubernetesError):
@@ -97,59 +93,15 @@ class PortForward:
         """Serve one accepted connection to its end; our user sees the end only after last_error is set."""
         with local:
             try:
-                remote, early = self._open()
-                with remote:
-                    _Tunnel(local, remote, self._stopped).run(early)
+                remote = upgrade(self._client, self._path, (_PROTOCOL,))
+                with remote.socket:
+                    _Tunnel(local, remote.socket, self._stopped).run(remote.early)
             except HostedKubernetesError as exc:
                 self.last_error = PortForwardError(f"{self._what}: {exc.msg}")
             except (OSError, websocket.WebSocketError) as exc:
                 self.last_error = PortForwardError(f"{self._what}: the connection to {self._client.access.server} broke: {exc}")
             finally:
                 self._threads.discard(threading.current_thread())
-
-    def _open(self) -> tuple[ssl.SSLSocket, bytes]:
-        """Return an upgraded connection and what the server has already sent on it."""
-        access, key = self._client.access, websocket.new_key()
-        remote = self._client.transport.dial()
-        try:
-            remote.settimeout(_OPEN_TIMEOUT_S)
-            lines = [f"GET {access.prefix}{self._path} HTTP/1.1", f"Host: {access.host}:{access.port}"]
-            lines += ["Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13"]
-            lines += [f"Sec-WebSocket-Key: {key}", f"Sec-WebSocket-Protocol: {_PROTOCOL}"]
-            lines += [f"{name}: {value}" for name, value in self._client.identity_headers()]
-            remote.sendall("\r\n".join([*lines, "", ""]).encode())
-            return remote, self._upgraded(remote, key)
-        except BaseException:
-            remote.close()
-            raise
-
-    def _upgraded(self, remote: ssl.SSLSocket, key: str) -> bytes:
-        """Read the server's answer; return what follows it. Raises ApiError when it is not an upgrade."""
-        answer = b""
-        while b"\r\n\r\n" not in answer and len(answer) < _MAX_HEAD:
-            data = remote.recv(_CHUNK)
-            if not data:
-                break
-            answer += data
-        head, rest = _cut(answer, b"\r\n\r\n")
-        first, fields = _cut(head, b"\r\n")
-        code = first.split(b" ")[1:2]
-        headers = http.client.parse_headers(io.BytesIO(fields + b"\r\n\r\n"))
-        if code == [b"101"] and headers.get("Sec-WebSocket-Accept") == websocket.accept_value(key):
-            return rest
-        while len(rest) < int(headers.get("Content-Length") or 0):
-            data = remote.recv(_CHUNK)
-            if not data:
-                break
-            rest += data
-        status = status_of(int(code[0]) if code and code[0].isdigit() else 0, rest or first)
-        raise api_error(self._client.access.server, "GET", self._path, status)
-
-
-def _cut(data: bytes, separator: bytes) -> tuple[bytes, bytes]:
-    """What is before and after the first separator."""
-    parts = data.partition(separator)
-    return parts[0], parts[2]
 
 
 class _Tunnel:

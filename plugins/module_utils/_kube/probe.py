@@ -28,7 +28,9 @@ class ClusterFacts:
     nodes: dict[str, bool]
 
 
-def cluster_facts(client: Client, *, timeout_s: float, clock: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = time.sleep) -> ClusterFacts:
+def cluster_facts(
+    client: Client, *, timeout_s: float, clock: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = time.sleep
+) -> ClusterFacts:
     """Wait until the API server says that it is ready, then read version and nodes.
 
     Only what passes by itself is waited for: no answer, and "not ready". Raises at once when certificate, credentials or
@@ -62,4 +64,6 @@ def check_management_version(origin: str, version: str) -> None:
         raise HostedKubernetesError(f"{origin}: the server calls its version {version!r}; is this a Kubernetes API server?")
     if (int(found[1]), int(found[2])) < MINIMUM_MANAGEMENT_VERSION:
         wanted = ".".join(map(str, MINIMUM_MANAGEMENT_VERSION))
-        raise HostedKubernetesError(f"{origin}: management cluster runs {version}; {wanted} or newer is needed: upgrade it, or use another cluster")
+        raise HostedKubernetesError(
+            f"{origin}: management cluster runs {version}; {wanted} or newer is needed: upgrade it, or use another cluster"
+        )

@@ -1,7 +1,7 @@
 # Copyright: hosted.kubernetes contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The WebSocket protocol as far as a port-forward needs it: binary messages over an open connection. Bytes in, bytes out.
+"""The WebSocket protocol as far as port-forward and exec need it: binary messages over an open connection. Bytes in, bytes out.
 
 Source: RFC 6455. Extensions are not offered, so none are in use.
 """

@@ -10,7 +10,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -20,7 +20,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors impo
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.join import JoinTarget
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.readiness import node_problem
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json, ObjectRef, resource_of
-from ansible_collections.hosted.kubernetes.plugins.module_utils._api.tenant_control_plane import parse
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.tenant_control_plane import TenantControlPlane, parse
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.client import Client
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.connection import ConnectionOptions, client_from_kubeconfig, connect
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.errors import ApiError, ConflictError, NotFoundError
@@ -53,19 +53,26 @@ class TenantSource:
 def tenant_cluster(source: TenantSource) -> Iterator[Client]:
     """Connect to a tenant cluster as its administrator. Raises HostedKubernetesError when it, or its kubeconfig, is missing."""
     if source.kubeconfig:
-        path = Path(source.kubeconfig)
-        try:
-            data = path.read_bytes()
-        except OSError as error:
-            raise HostedKubernetesError(f"tenant_kubeconfig {path}: {error.strerror}; name a kubeconfig of the tenant cluster") from error
-        with client_from_kubeconfig(data) as client:
+        with client_from_kubeconfig(own_access(source)) as client:
             yield client
         return
-    with connect(source.management) as management, _managed(management, source) as client:
-        yield client
+    with connect(source.management) as management:
+        admin = administrator(management, source)
+        with TenantAccess(management, admin.tenant, admin.kubeconfig, admin.endpoint) as client:
+            yield client
 
 
-def _managed(management: Client, source: TenantSource) -> TenantAccess:
+@dataclass(frozen=True)
+class Administrator:
+    """What an administrator of a managed tenant connects with. endpoint: (host, port) published for workers, None while unknown."""
+
+    tenant: TenantControlPlane
+    kubeconfig: bytes = field(repr=False)
+    endpoint: tuple[str, int] | None
+
+
+def administrator(management: Client, source: TenantSource) -> Administrator:
+    """Read a tenant from its management cluster. Raises HostedKubernetesError when it, or its kubeconfig, is missing."""
     tenant = management.get(resource_of("TenantControlPlane"), source.name, source.namespace)
     if tenant is None:
         raise HostedKubernetesError(
@@ -81,7 +88,16 @@ def _managed(management: Client, source: TenantSource) -> TenantAccess:
         )
     host, _, port = str(tenant.get("status", {}).get("controlPlaneEndpoint") or "").rpartition(":")
     endpoint = (host.strip("[]"), int(port)) if host and port.isdigit() else None
-    return TenantAccess(management, parsed, base64.b64decode(data), endpoint)
+    return Administrator(parsed, base64.b64decode(data), endpoint)
+
+
+def own_access(source: TenantSource) -> bytes:
+    """Read the tenant's own kubeconfig file. Raises HostedKubernetesError."""
+    path = Path(source.kubeconfig or "")
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise HostedKubernetesError(f"tenant_kubeconfig {path}: {error.strerror}; name a kubeconfig of the tenant cluster") from error
 
 
 def join_target(client: Client, source: TenantSource, node_name: str) -> JoinTarget:

@@ -14,7 +14,6 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -23,18 +22,8 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._kube import web
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.client import Client
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.portforward import PortForward
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.transport import Access
-from ansible_collections.hosted.kubernetes.plugins.module_utils._pki.certificates import LeafRequest, new_ca, new_leaf
-from ansible_collections.hosted.kubernetes.plugins.module_utils._pki.keys import KeyAlgorithm
 
-EC = KeyAlgorithm.ECDSA_P256
-NOW = datetime.now(UTC)
-CA = new_ca("test", algorithm=EC, now=NOW)
-LEAF = new_leaf(CA, LeafRequest("server", ip_addresses=("127.0.0.1",), server=True), algorithm=EC, now=NOW)
-
-
-def _frame(channel: int, content: bytes) -> bytes:
-    payload = bytes([channel]) + content
-    return bytes([0x80 | websocket.BINARY, 127]) + struct.pack("!Q", len(payload)) + payload
+from .websocket_server import CA, ClientFrames, frame, read_head, serving, switching
 
 
 @dataclass
@@ -46,79 +35,32 @@ class Server:
     heads: list[bytes] = field(default_factory=list)
 
     def serve(self, connection: ssl.SSLSocket) -> None:
-        head = b""
-        while b"\r\n\r\n" not in head:
-            head += connection.recv(65536)
+        head = read_head(connection)
         self.heads.append(head)
         if self.mode == "refuse":
             body = b'{"kind":"Status","code":404,"reason":"NotFound","message":"pods \\"p\\" not found"}'
             connection.sendall(b"HTTP/1.1 404 Not Found\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
             return
-        key = next(line.split(b": ")[1] for line in head.split(b"\r\n") if line.startswith(b"Sec-WebSocket-Key"))
-        accept = websocket.accept_value(key.decode())
         port_number = struct.pack("<H", 6443)
         # The first messages may come in the same packet as the upgrade.
-        connection.sendall(
-            f"HTTP/1.1 101 Switching Protocols\r\nSec-WebSocket-Accept: {accept}\r\n\r\n".encode()
-            + _frame(0, port_number)
-            + _frame(1, port_number)
-        )
+        connection.sendall(switching(head) + frame(0, port_number) + frame(1, port_number))
         if self.mode == "nobody":
-            connection.sendall(_frame(1, b"connection refused in the pod\n"))
+            connection.sendall(frame(1, b"connection refused in the pod\n"))
             return
-        decoder = _ClientFrames()
+        decoder = ClientFrames()
         while data := connection.recv(65536):
             for payload in decoder.feed(data):
-                connection.sendall(_frame(0, payload[1:].upper()))
+                connection.sendall(frame(0, payload[1:].upper()))
                 if payload[1:] == b"hello and bye ":
                     connection.sendall(bytes([0x80 | websocket.CLOSE, 0]))
                     return
 
 
-class _ClientFrames:
-    """Decodes masked frames by removing the mask before the decoder under test would see them."""
-
-    def __init__(self) -> None:
-        self._buffer = b""
-
-    def feed(self, data: bytes) -> Iterator[bytes]:
-        self._buffer += data
-        while len(self._buffer) >= 14:
-            size, start = self._buffer[1] & 0x7F, 2
-            if size >= 126:
-                start = {126: 4, 127: 10}[size]
-                size = int.from_bytes(self._buffer[2:start], "big")
-            if len(self._buffer) < start + 4 + size:
-                return
-            mask, body = self._buffer[start : start + 4], self._buffer[start + 4 : start + 4 + size]
-            self._buffer = self._buffer[start + 4 + size :]
-            repeated = (mask * (size // 4 + 1))[:size]
-            yield (int.from_bytes(body, "big") ^ int.from_bytes(repeated, "big")).to_bytes(size, "big")
-
-
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
-    pem = tmp_path / "server.pem"
-    pem.write_bytes(LEAF.certificate + LEAF.key)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(pem)
-    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(10) as pool:
-        found = Server(listener.getsockname()[1])
-
-        def handle(raw: socket.socket) -> None:
-            with contextlib.suppress(OSError, ssl.SSLError), raw, context.wrap_socket(raw, server_side=True) as connection:
-                found.serve(connection)
-
-        def accept() -> None:
-            with contextlib.suppress(OSError):
-                while True:
-                    pool.submit(handle, listener.accept()[0])
-
-        thread = threading.Thread(target=accept)
-        thread.start()
+    found = Server(0)
+    with serving(tmp_path, found.serve) as found.port:
         yield found
-        listener.shutdown(socket.SHUT_RDWR)
-        thread.join()
 
 
 @pytest.fixture
