@@ -24,7 +24,7 @@ from typing import Any
 
 from ansible_collections.hosted.kubernetes.tests.support.bundle import binary, bundle_directory
 from ansible_collections.hosted.kubernetes.tests.support.certificates import Authority, Pair, new_key_pair
-from ansible_collections.hosted.kubernetes.tests.support.etcd import running_etcd
+from ansible_collections.hosted.kubernetes.tests.support.etcd import Etcd, running_etcd
 from ansible_collections.hosted.kubernetes.tests.support.processes import free_ports, running
 
 
@@ -39,7 +39,7 @@ class RequestError(Exception):
 
 @dataclass(frozen=True)
 class ApiServer:
-    """A running API server. admin belongs to system:masters; kubeconfig is its kubeconfig, certificates inline."""
+    """An API server. admin belongs to system:masters; kubeconfig is its kubeconfig, certificates inline."""
 
     host: str
     port: int
@@ -47,6 +47,7 @@ class ApiServer:
     admin: Pair
     kubeconfig: Path
     etcd_url: str
+    flags: tuple[str, ...] = ()
 
     @property
     def url(self) -> str:
@@ -99,28 +100,42 @@ def running_api_server(bundle: Path, directory: Path, *, extra_flags: tuple[str,
 
     bundle: folder as made by the role bundle. Raises MissingBundleError and StartError.
     """
-    authority = Authority(directory)
-    admin = authority.client("admin", ("system:masters",))
     with running_etcd(bundle, directory) as etcd:
-        (port,) = free_ports(1)
-        server = ApiServer("127.0.0.1", port, authority, admin, directory / "admin.kubeconfig", etcd.url)
-        server.write_kubeconfig(server.kubeconfig, admin)
-        argv = [str(binary(bundle, "kube-apiserver")), *_flags(server, directory), *extra_flags]
-        with running(argv, directory / "kube-apiserver.log", server.is_ready):
+        server = prepare(directory, etcd)
+        with running_prepared(bundle, directory, server, extra_flags=extra_flags):
             yield server
 
 
-def _flags(server: ApiServer, directory: Path) -> list[str]:
-    serving = server.authority.server("kube-apiserver")
+def prepare(directory: Path, etcd: Etcd) -> ApiServer:
+    """Make all files of an API server over a running etcd; nothing is started."""
+    authority = Authority(directory)
+    admin = authority.client("admin", ("system:masters",))
+    (port,) = free_ports(1)
+    flags = tuple(_flags(authority, directory, port, etcd.url))
+    server = ApiServer("127.0.0.1", port, authority, admin, directory / "admin.kubeconfig", etcd.url, flags)
+    server.write_kubeconfig(server.kubeconfig, admin)
+    return server
+
+
+@contextlib.contextmanager
+def running_prepared(bundle: Path, directory: Path, server: ApiServer, *, extra_flags: tuple[str, ...] = ()) -> Iterator[None]:
+    """Run kube-apiserver with the files of prepare(); it is ready inside the block. Raises as running_api_server()."""
+    argv = [str(binary(bundle, "kube-apiserver")), *server.flags, *extra_flags]
+    with running(argv, directory / "kube-apiserver.log", server.is_ready):
+        yield
+
+
+def _flags(authority: Authority, directory: Path, port: int, etcd_url: str) -> list[str]:
+    serving = authority.server("kube-apiserver")
     private, public = new_key_pair(directory, "service-account")
     return [
-        f"--etcd-servers={server.etcd_url}",
-        f"--bind-address={server.host}",
-        f"--advertise-address={server.host}",
-        f"--secure-port={server.port}",
+        f"--etcd-servers={etcd_url}",
+        "--bind-address=127.0.0.1",
+        "--advertise-address=127.0.0.1",
+        f"--secure-port={port}",
         f"--tls-cert-file={serving.certificate}",
         f"--tls-private-key-file={serving.key}",
-        f"--client-ca-file={server.authority.pair.certificate}",
+        f"--client-ca-file={authority.pair.certificate}",
         "--authorization-mode=Node,RBAC",
         # No controller manager runs that would make a service account in each namespace.
         "--disable-admission-plugins=ServiceAccount",
