@@ -10,7 +10,7 @@ name: join_plan
 short_description: Decide whether a host joins a tenant cluster
 description:
   - Compares the facts of a host with the tenant cluster and says whether to join, to reset and join again, or to leave the host alone.
-  - Fails with everything that is in the way, such as a host that has joined another cluster.
+  - Refuses with everything that is in the way, such as a host that has joined another cluster.
 version_added: 0.1.0
 author:
   - hosted.kubernetes contributors (@hosted-kubernetes)
@@ -42,7 +42,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: The decision with its reason; C(action) is V(join), V(rejoin) or V(none).
+  description: The decision with its reason; C(action) is V(join), V(rejoin), V(none) or V(refuse).
   type: dict
   sample:
     action: join
@@ -53,8 +53,6 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ansible.errors import AnsibleFilterError
-
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import HostedKubernetesError
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.join import JoinRequirements, JoinTarget, plan_join
 
@@ -63,7 +61,7 @@ def join_plan(facts: Mapping[str, Any], host: str, target: Mapping[str, Any], re
     try:
         plan = plan_join(host, facts, JoinTarget(**target), JoinRequirements(**requirements), now_s=int(time.time()))
     except HostedKubernetesError as error:
-        raise AnsibleFilterError(error.msg) from error
+        return {"action": "refuse", "reason": error.msg}
     return {"action": plan.action.value, "reason": plan.reason}
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -19,6 +20,9 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._host import fil
 JOIN_CONFIG = "/run/hosted-kubernetes-join.yaml"
 PATCHES = "/etc/kubernetes/hosted-kubernetes/patches"
 _SHOWN_LINES = 25
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+# What its system verification prints for each setting, whether it passes or not.
+_KERNEL_SETTING = re.compile(r"^(\[preflight\] )?(CONFIG|CGROUPS)_\w+: |^(OS|KERNEL_VERSION): ")
 
 
 def with_token(config: Mapping[str, Any], token: str, *, patches: bool) -> dict[str, Any]:
@@ -76,11 +80,16 @@ def run(kubeadm: str, arguments: Sequence[str], *, secret: str = "") -> str:
     if secret:
         text = text.replace(secret, "<token>")
     if done.returncode != 0:
-        lines = [line for line in text.splitlines() if line.strip()]
-        raise HostedKubernetesError(
-            f"kubeadm {arguments[0]} failed: {explain(lines)}", output=lines[-_SHOWN_LINES:], exit_code=done.returncode
-        )
+        lines = readable(text)
+        why = f"it was ended by signal {-done.returncode}; run again" if done.returncode < 0 else explain(lines)
+        raise HostedKubernetesError(f"kubeadm {arguments[0]} failed: {why}", output=lines[-_SHOWN_LINES:], exit_code=done.returncode)
     return text
+
+
+def readable(text: str) -> list[str]:
+    """Return the lines of kubeadm's output without colours, empty lines and its long list of kernel settings."""
+    lines = (_COLOUR.sub("", line) for line in text.splitlines())
+    return [line for line in lines if line.strip() and not _KERNEL_SETTING.match(line)]
 
 
 def explain(lines: Sequence[str]) -> str:

@@ -108,3 +108,13 @@ def test_membership_is_decided_by_the_pinned_ca(host: Path) -> None:
     other = {"discovery": {"bootstrapToken": {"caCertHashes": [HASHES["rsa"]]}}}
     with pytest.raises(HostedKubernetesError, match=r"has joined https://198\.51\.100\.20:6443 already"):
         kubeadm.is_joined(other)
+
+
+def test_the_list_of_kernel_settings_and_colours_are_left_out() -> None:
+    text = "\x1b[0;37mCONFIG_AUFS_FS\x1b[0m: \x1b[0;33mnot set - Required for aufs.\x1b[0m\n\nCGROUPS_CPU: enabled\n\x1b[0;37mOS\x1b[0m: Linux\nerror: why\n"
+    assert kubeadm.readable(text) == ["error: why"]
+
+
+def test_a_kubeadm_that_was_killed(host: Path) -> None:
+    with pytest.raises(HostedKubernetesError, match="kubeadm join failed: it was ended by signal 9; run again"):
+        kubeadm.join(program(host, "kill -9 $$"), CONFIG, TOKEN, {})

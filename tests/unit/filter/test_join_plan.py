@@ -1,0 +1,23 @@
+# Copyright: hosted.kubernetes contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The filter passes the decision on, a refusal included."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+
+from ansible_collections.hosted.kubernetes.plugins.filter.join_plan import join_plan
+from ansible_collections.hosted.kubernetes.tests.unit.module_utils._api.test_join import TARGET, WANTED, facts
+
+
+def test_join() -> None:
+    seen = facts(time_s=int(time.time()))
+    assert join_plan(seen, "w", asdict(TARGET), asdict(WANTED)) == {"action": "join", "reason": "the host has not joined any cluster"}
+
+
+def test_refusal() -> None:
+    plan = join_plan(facts(is_root=False, time_s=int(time.time())), "w", asdict(TARGET), asdict(WANTED))
+    assert plan["action"] == "refuse"
+    assert plan["reason"].startswith("host w: the connecting user does not become root")
