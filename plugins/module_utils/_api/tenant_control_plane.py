@@ -262,9 +262,7 @@ class Konnectivity:
             KonnectivityAgent(
                 version=agent.get("version") or None,
                 image=agent.get("image") or f"{registry}/kas-network-proxy/proxy-agent",
-                tolerations=tuple(
-                    [{"key": "CriticalAddonsOnly", "operator": "Exists"}] if tolerations is None else tolerations
-                ),
+                tolerations=tuple([{"key": "CriticalAddonsOnly", "operator": "Exists"}] if tolerations is None else tolerations),
                 extra_args=tuple(agent.get("extraArgs") or ()),
                 host_network=bool(agent.get("hostNetwork")),
                 mode=agent.get("mode") or "DaemonSet",

@@ -186,9 +186,7 @@ def test_a_changed_endpoint_is_predicted_and_recorded(case: Case) -> None:
 
 def test_a_status_that_somebody_damaged_is_mended(case: Case) -> None:
     case.run()
-    case.client.merge_patch(
-        ObjectRef.of(case.live()), {"status": {"ready": False, "usedBy": ["nobody/here"]}}, subresource="status"
-    )
+    case.client.merge_patch(ObjectRef.of(case.live()), {"status": {"ready": False, "usedBy": ["nobody/here"]}}, subresource="status")
     result = case.run()
     assert steps(result) == [("patch", f"DataStore {case.name}", ["status.ready", "status.usedBy"])]
     assert case.live()["status"]["usedBy"] == []
