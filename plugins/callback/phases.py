@@ -20,6 +20,7 @@ requirements:
 
 import time
 from collections.abc import Iterable
+from itertools import pairwise
 
 from ansible.playbook.play import Play
 from ansible.plugins.callback import CallbackBase
@@ -54,7 +55,7 @@ class CallbackModule(CallbackBase):
 def phase_durations(starts: list[tuple[str, float]]) -> dict[str, float]:
     """Return seconds by name, in order of first appearance. starts: (name, seconds) of each phase and of the end of the last one."""
     durations: dict[str, float] = {}
-    for (name, begun), (_, ended) in zip(starts, starts[1:]):
+    for (name, begun), (_, ended) in pairwise(starts):
         durations[name] = durations.get(name, 0.0) + ended - begun
     return durations
 

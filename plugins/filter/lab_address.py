@@ -37,9 +37,11 @@ _value:
   type: str
 """
 
-from typing import Any, Callable, Dict
+from collections.abc import Callable
+from typing import Any
 
 from ansible.errors import AnsibleFilterError
+
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import HostedKubernetesError
 from ansible_collections.hosted.kubernetes.plugins.module_utils._host.lab_names import lab_network
 
@@ -55,6 +57,6 @@ def lab_address(name: str, number: int) -> str:
 class FilterModule:
     """The filters of this file."""
 
-    def filters(self) -> Dict[str, Callable[..., Any]]:
+    def filters(self) -> dict[str, Callable[..., Any]]:
         """Return them by name."""
         return {"lab_address": lab_address}

@@ -151,9 +151,10 @@ known_hosts_file:
 
 import os
 from dataclasses import asdict
-from typing import Any, Dict, List
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+
 from ansible_collections.hosted.kubernetes.plugins.module_utils._ansible.module import ArgumentSpec, run
 from ansible_collections.hosted.kubernetes.plugins.module_utils._host import lab as labs
 from ansible_collections.hosted.kubernetes.plugins.module_utils._host.lab_names import Machine, check_machines, lab_network
@@ -184,7 +185,7 @@ SPEC = ArgumentSpec(
 )
 
 
-def parse(params: Dict[str, Any]) -> labs.Lab:
+def parse(params: dict[str, Any]) -> labs.Lab:
     network = lab_network(params["lab_name"], params["subnet"] or "")
     machines = tuple(Machine(item["name"], item["address"]) for item in params["machines"])
     check_machines(params["lab_name"], network, machines)
@@ -197,7 +198,7 @@ def parse(params: Dict[str, Any]) -> labs.Lab:
     )
 
 
-def main_with(module: AnsibleModule) -> Dict[str, Any]:
+def main_with(module: AnsibleModule) -> dict[str, Any]:
     params = module.params
     lab = parse(params)
     if os.geteuid() != 0:
@@ -216,7 +217,7 @@ def main_with(module: AnsibleModule) -> Dict[str, Any]:
     }
 
 
-def reconcile(lab: labs.Lab, params: Dict[str, Any], *, dry_run: bool) -> List[labs.Step]:
+def reconcile(lab: labs.Lab, params: dict[str, Any], *, dry_run: bool) -> list[labs.Step]:
     supervisor = supervisor_for_host(lab.name)
     state = labs.observe(lab, supervisor)
     if params["state"] == "absent":

@@ -34,6 +34,15 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._host.lab_system
 # On an overlay containerd cannot stack its own, and local volumes of pods deserve a plain file system.
 _PLAIN_DIRECTORIES = {"containerd": "/var/lib/containerd", "kubelet": "/var/lib/kubelet"}
 _KILL_TIMEOUT_S = 30.0
+# Settings of the kernel, which machines share with this host, that a kubelet changes.
+_KERNEL_SETTINGS = (
+    "kernel/keys/root_maxbytes",
+    "kernel/keys/root_maxkeys",
+    "kernel/panic",
+    "kernel/panic_on_oops",
+    "vm/overcommit_memory",
+    "vm/panic_on_oom",
+)
 _NAMESPACE = uuid.UUID("5d3e8e0c-5a0b-4d9e-9c0e-4f1f7a5f3c11")
 
 
@@ -56,6 +65,11 @@ class Lab:
     def rootfs_directory(self) -> str:
         """Where the shared root file systems are kept, also when no lab exists."""
         return os.path.join(self.cache, "rootfs")
+
+    @property
+    def kernel_settings(self) -> str:
+        """What the kernel's settings were before the first lab of this host; the last lab to go puts them back."""
+        return os.path.join(self.cache, "lab", "kernel-settings.json")
 
     @property
     def lock(self) -> str:
@@ -96,6 +110,8 @@ class LabState:
     key: bool
     known_hosts: bool
     network: network_.NetworkState
+    settings_kept: bool
+    other_labs: bool
     groups: bool
     directory: bool
     machines: dict[str, MachineState] = field(default_factory=dict)
@@ -103,7 +119,7 @@ class LabState:
 
 @dataclass(frozen=True)
 class Step:
-    """One change: action (build, create, write, mount, start, stop, remove), what it is about, and which one."""
+    """One change: action (build, keep, create, write, mount, start, remove, restore), what it is about, and which one."""
 
     action: str
     kind: str
@@ -123,6 +139,8 @@ def observe(lab: Lab, supervisor: Supervisor) -> LabState:
         key=all(os.path.exists(path) for path in (lab.private_key, f"{lab.private_key}.pub")),
         known_hosts=read_file(lab.known_hosts) == _known_hosts(lab),
         network=network_.observe(lab.network),
+        settings_kept=os.path.exists(lab.kernel_settings),
+        other_labs=_other_labs(lab),
         groups=supervisor.left(),
         directory=os.path.isdir(lab.directory),
         machines={
@@ -130,6 +148,13 @@ def observe(lab: Lab, supervisor: Supervisor) -> LabState:
             for name in sorted({*wanted, *grouped, *_listed(lab)})
         },
     )
+
+
+def _other_labs(lab: Lab) -> bool:
+    try:
+        return any(entry.is_dir() and entry.name != lab.name for entry in os.scandir(os.path.join(lab.cache, "lab")))
+    except FileNotFoundError:
+        return False
 
 
 def _listed(lab: Lab) -> set[str]:
@@ -170,6 +195,7 @@ def plan_present(lab: Lab, state: LabState) -> list[Step]:
     seen = {machine.name: state.machines[machine.name] for machine in lab.machines}
     shared = [
         (not state.rootfs and not all(machine.record for machine in seen.values()), Step("build", "root file system", lab.rootfs.name)),
+        (not state.settings_kept, Step("keep", "kernel settings", lab.kernel_settings)),
         (not state.key, Step("create", "SSH key", lab.private_key)),
         (not state.network.bridge, Step("create", "bridge", lab.network.bridge)),
         (not state.network.table, Step("create", "firewall table", network_.table_name(lab.network))),
@@ -197,6 +223,7 @@ def plan_absent(lab: Lab, state: LabState) -> list[Step]:
         (state.network.bridge_left, Step("remove", "bridge", lab.network.bridge)),
         (state.network.table, Step("remove", "firewall table", network_.table_name(lab.network))),
         (state.directory, Step("remove", "directory", lab.directory)),
+        (state.settings_kept and not state.other_labs, Step("restore", "kernel settings", lab.kernel_settings)),
     ]
     return steps + [step for needed, step in shared if needed]
 
@@ -208,24 +235,48 @@ def apply(lab: Lab, supervisor: Supervisor, steps: list[Step]) -> None:
 
 
 def _apply(lab: Lab, supervisor: Supervisor, step: Step) -> None:
-    machine = next((m for m in lab.machines if m.name == step.name), None)
     if step.action == "remove":
         _remove(lab, supervisor, step)
+    elif step.kind == "machine":
+        _apply_to_machine(lab, supervisor, step)
     elif step.kind == "root file system":
         os.makedirs(lab.rootfs_directory, exist_ok=True)
         lab_rootfs.build(lab.rootfs, lab.rootfs_directory, log=os.path.join(lab.rootfs_directory, f"{lab.rootfs.name}.log"))
+    elif step.kind == "kernel settings":
+        (_keep_kernel_settings if step.action == "keep" else _restore_kernel_settings)(lab.kernel_settings)
     elif step.kind == "SSH key":
         _create_key(lab.private_key, f"hosted.kubernetes lab {lab.name}")
     elif step.kind == "bridge":
         network_.create_bridge(lab.network)
     elif step.kind == "firewall table":
         network_.create_table(lab.network)
-    elif step.kind == "known hosts":
+    else:
         write_file(lab.known_hosts, _known_hosts(lab), 0o644)
-    elif machine is not None:
-        {"create": _create_machine, "mount": _mount, "write": _write_files}.get(step.action, lambda *_: None)(lab, machine)
-        if step.action == "start":
-            supervisor.start(_start(lab, machine))
+
+
+def _apply_to_machine(lab: Lab, supervisor: Supervisor, step: Step) -> None:
+    machine = next(machine for machine in lab.machines if machine.name == step.name)
+    if step.action == "create":
+        _create_machine(lab, machine)
+    elif step.action == "mount":
+        _mount(lab, machine)
+    elif step.action == "write":
+        _write_files(lab, machine)
+    else:
+        supervisor.start(_start(lab, machine))
+
+
+def _keep_kernel_settings(path: str) -> None:
+    values = {name: read_file(f"/proc/sys/{name}") for name in _KERNEL_SETTINGS}
+    write_file(path, json.dumps({name: value.strip() for name, value in values.items() if value is not None}), 0o644)
+
+
+def _restore_kernel_settings(path: str) -> None:
+    for name, value in json.loads(read_file(path) or "{}").items():
+        if (read_file(f"/proc/sys/{name}") or "").strip() != value:
+            with open(f"/proc/sys/{name}", "w", encoding="utf-8") as setting:
+                setting.write(value)
+    os.unlink(path)
 
 
 def _create_key(path: str, comment: str) -> None:

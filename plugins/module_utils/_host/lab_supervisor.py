@@ -168,7 +168,7 @@ class GroupSupervisor(Supervisor):
 
     def _processes(self, machine: str) -> list[int]:
         """Return every process below the machine's groups, also those in groups made inside the machine."""
-        found = set()
+        found: set[int] = set()
         for directory in self._directories(machine):
             for path, _, _ in os.walk(directory):
                 with contextlib.suppress(OSError), open(os.path.join(path, "cgroup.procs"), encoding="utf-8") as members:
@@ -242,7 +242,7 @@ class GroupSupervisor(Supervisor):
 
     def machines(self) -> list[str]:
         """Read them from the groups."""
-        found = set()
+        found: set[str] = set()
         for hierarchy in self._hierarchies():
             top = os.path.join(hierarchy, self.group)
             if os.path.isdir(top):

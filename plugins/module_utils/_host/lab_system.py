@@ -50,14 +50,14 @@ def run(argv: Sequence[str], *, stdin: str | None = None, timeout_s: float = 60,
 
 
 def mounts_below(path: str) -> list[str]:
-    """Return the mount points at and below the path, innermost and latest first: the order to unmount them in."""
+    """Return the mount points at and below the path, innermost first: the order to unmount them in."""
     found = []
     with open("/proc/self/mountinfo", encoding="utf-8") as table:
         for line in table:
             point = _OCTAL.sub(lambda code: chr(int(code.group(1), 8)), line.split()[4])
             if point == path or point.startswith(path.rstrip("/") + "/"):
                 found.append(point)
-    return sorted(reversed(found), key=lambda point: -point.count("/"))
+    return sorted(found, key=lambda point: point.count("/"), reverse=True)
 
 
 def unmount_below(path: str) -> None:
