@@ -44,7 +44,7 @@ clean: ## remove environments, the copied tree and build results; the bundle and
 
 ##### Checks, from the fastest to the slowest
 
-.PHONY: format lint sanity test-unit test-api test-cluster test-scenario test-build test-core-floor test-fast test test-long bench
+.PHONY: format lint sanity test-unit test-roles test-api test-cluster test-scenario test-build test-core-floor test-fast test test-long bench
 format: venv ## format the Python code and sort its imports
 	ruff check -q --fix --select I . && ruff format .
 
@@ -59,9 +59,12 @@ sanity: $(READY) ## ansible-test sanity
 	cd $(TREE) && python tools/sanity.py $(CACHE)/ansible-test $(SANITY_ARGUMENTS)
 
 test-unit: $(READY) ## tests without any server; those of what runs on hosts on Python 3.9 too
-	$(PYTEST) tests/unit $(PYTEST_ARGUMENTS)
+	$(PYTEST) tests/unit --ignore=tests/unit/roles $(PYTEST_ARGUMENTS)
 	cd $(TREE) && tools/python-floor $(VENV)-floor $$(python -c 'import ansible; print(ansible.__path__[0])') \
 	  --junitxml=$(JUNIT)/$@-floor.xml -p no:cacheprovider tests/unit/floor $(wildcard tests/unit/module_utils/_host tests/unit/module_utils/_ansible)
+
+test-roles: $(READY) ## roles run as playbooks on this machine, without any server
+	$(PYTEST) tests/unit/roles $(PYTEST_ARGUMENTS)
 
 test-api: $(READY) ## tests against a real API server and etcd from the bundle
 	$(PYTEST) tests/integration/api $(PYTEST_ARGUMENTS)
@@ -83,7 +86,7 @@ test-fast: $(READY) ## lint, test-unit and test-api
 	@$(PARTS) lint test-unit test-api
 
 test: $(READY) ## everything a change must pass; prints the minutes of each part
-	@$(PARTS) lint test-unit test-build bundle test-api test-core-floor sanity test-cluster test-scenario
+	@$(PARTS) lint test-unit test-build bundle test-roles test-api test-core-floor sanity test-cluster test-scenario
 
 test-long: $(READY) ## all other molecule scenarios
 	cd $(TREE) && molecule test --all --exclude default
@@ -94,7 +97,7 @@ lab-down: $(READY) ## remove all machines of the lab LAB (ci by default; the tes
 	cd $(TREE) && ansible-playbook -i inventories/demo playbooks/lab.yml -e lab_machine_state=absent -e lab_name=$(LAB)
 
 bench: $(READY) ## measure one tenant: bare process, finished manifests, our module
-	cd $(TREE) && python tests/bench/run.py
+	cd $(TREE) && PYTHONPATH=$(TREE_ROOT) python tests/bench/run.py $(BENCH_ARGUMENTS)
 
 ##### Artefacts
 
