@@ -17,6 +17,8 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._api.unknown imp
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.fields import FieldChange
 
 REDACTED: Final = "(secret)"
+MISSING: Final = "does not exist"
+"""The reason of a change that makes an object; its diff has nothing before."""
 _SECRET_PATHS: Final = ("data", "stringData")
 _TEMPLATE_PATH: Final = f'metadata.annotations."{ANNOTATION_TEMPLATE}"'
 
@@ -166,6 +168,6 @@ def _whole_object(change: Change) -> tuple[str, str]:
     line = f"{change.object}\n"
     if change.action in (Action.DELETE, Action.PURGE):
         return line, ""
-    if change.action in (Action.CREATE, Action.GRANT):
+    if change.action in (Action.CREATE, Action.GRANT) or change.reason == MISSING:
         return "", line
     return line, f"{change.object} ({change.reason})\n"

@@ -39,6 +39,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.facts
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.fields import FieldChange, diff, owned_fields
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.observed import Desired, Observed
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.plan import (
+    MISSING,
     Action,
     Barrier,
     Change,
@@ -253,7 +254,7 @@ class _Planner:
             cluster=cluster,
             object=ObjectRef.of(body),
             action=action,
-            reason="does not exist" if live is None else _reason(fields),
+            reason=MISSING if live is None else _reason(fields),
             stage=stage,
             fields=fields,
             body=body,

@@ -30,7 +30,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._pki.keys import
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.facts import Facts
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.fields import FieldChange
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.observed import Desired, Observed
-from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.plan import Action, Barrier, Change, Cluster
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.plan import MISSING, Action, Barrier, Change, Cluster
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.secrets import (
     Authorities,
     SecretInputs,
@@ -157,7 +157,7 @@ class _Run:
     def decide(self, spec: SecretSpec) -> None:
         name = self.tenant.secret_name(spec.suffix)
         state = self.observed.secrets.get(name)
-        reason = "does not exist" if state is None else self._reason(spec, name, state)
+        reason = MISSING if state is None else self._reason(spec, name, state)
         if reason is None:
             assert state is not None
             self.checksums[spec.suffix] = self._checksum(name, state)
