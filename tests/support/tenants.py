@@ -29,6 +29,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._api import data
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api import names
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.readiness import crd_problem
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import KAMAJI_API_VERSION, Json, ObjectRef, resource_of
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.unknown import has_unknown
 from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.connect import connect_etcd
 from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.driver import Isolation
 from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.etcd import EtcdDriver
@@ -253,6 +254,14 @@ class Run:
     @property
     def writes(self) -> list[str]:
         return [f"{item.method} {item.path}" for item in self.calls if item.method != "GET"]
+
+
+def assert_predicted(predicted: Run, applied: Run) -> None:
+    """The same objects, actions and field paths in the same order; values equal but for those nobody could know."""
+    assert applied.identities == predicted.identities
+    known = {key: value for key, value in predicted.values().items() if not has_unknown(value)}
+    after = applied.values()
+    assert {key: after[key] for key in known} == known
 
 
 def settings_of(**changes: Any) -> Settings:

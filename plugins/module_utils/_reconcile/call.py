@@ -117,7 +117,8 @@ def _absent_one(definition: Json, *, force: bool) -> Absent:
     namespace, name = metadata["namespace"], metadata["name"]
     schema = spec.get("dataStoreSchema") or f"{namespace}_{name}"
     store = spec.get("dataStore") or (DEFAULT_NAME if spec else None)
-    return Absent(namespace=namespace, name=name, schema=schema, datastore=store, keep_data=force)
+    user = spec.get("dataStoreUsername") or schema
+    return Absent(namespace=namespace, name=name, schema=schema, user=user, datastore=store, keep_data=force)
 
 
 def _all_stored(client: Client) -> list[Json]:

@@ -23,15 +23,21 @@ def read_manifests(path: str) -> list[Json]:
         documents = list(yaml.safe_load_all(Path(path).read_text(encoding="utf-8")))
     except OSError as error:
         raise InvalidError(f"src {path}: {error.strerror}; give a readable YAML file") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InvalidError(f"src {path}: is not YAML: {error}") from error
-    return [document for document in documents if document is not None]
+    found = [document for document in documents if document is not None]
+    if not found:
+        raise InvalidError(f"src {path}: holds no definition; give at least one {KIND}")
+    return found
 
 
 def complete(definition: Any, namespace: str) -> Json:
     """A definition with apiVersion, kind and namespace filled in where the user left them out."""
     if not isinstance(definition, Mapping):
         raise InvalidError(f"a definition must be a mapping with metadata and spec, not {type(definition).__name__}")
+    for name in ("metadata", "spec"):
+        if not isinstance(definition.get(name) or {}, Mapping):
+            raise InvalidError(f"{name} of a definition must be a mapping, not {type(definition[name]).__name__}")
     metadata = dict(definition.get("metadata") or {})
     if not metadata.get("namespace"):
         metadata["namespace"] = namespace

@@ -32,13 +32,14 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.stage
 class Absent:
     """One tenant that must not exist.
 
-    schema, datastore: where its data is, as far as its resource does not say; None: not known.
+    schema, user, datastore: where its data is, as far as its resource does not say; None: not known.
     keep_data: leave its share of the datastore alone (it cannot be reached).
     """
 
     namespace: str
     name: str
     schema: str
+    user: str
     datastore: str | None = None
     keep_data: bool = False
 
@@ -107,9 +108,9 @@ class _Deletion:
             yield self._change(reference, Action.DELETE, "belongs to a deleted tenant", DeletionStage.OBJECTS)
 
     def resource(self) -> Iterator[Change]:
-        if self.observed.resource is None:
-            return
-        finalizers = self.observed.resource["metadata"].get("finalizers") or []
+        finalizers = self.observed.resource["metadata"].get("finalizers") or [] if self.observed.resource else []
+        if names.FINALIZER not in finalizers:
+            return  # gone, or held by others only
         left = [item for item in finalizers if item != names.FINALIZER]
         change = self._change(self._resource_ref, Action.PATCH, "everything it owned is gone", DeletionStage.RESOURCE)
         fields = (FieldChange("metadata.finalizers", list(finalizers), left or None),)

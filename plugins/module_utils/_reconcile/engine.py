@@ -20,11 +20,11 @@ from typing import Final
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api import names
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.datastore import DEFAULT_NAME
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import HostedKubernetesError
-from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json, resource_of
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json, ObjectRef, resource_of
 from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.driver import Isolation
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.client import Client
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.wait import wait_until
-from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.datastores import record_use
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.datastores import record_use, wait_gone
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.deletion import Absent, plan_absent
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.execute import Clients, Executor
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.lease import TenantLease
@@ -36,7 +36,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.obser
     is_paused,
     isolation_names,
 )
-from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.plan import Barrier, Plan
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.plan import Barrier, Cluster, Plan
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.status import ready_condition
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.stores import Stores
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.tenant_run import Context, Outcome, Starting, TenantRun
@@ -95,7 +95,7 @@ class Engine:
 
     def absent(self, tenants: Sequence[Absent]) -> list[Outcome]:
         """Leave nothing of tenants behind, and prove it. One outcome per tenant."""
-        observed = observe_management(self._client, [(item.namespace, item.name) for item in tenants])
+        observed = observe_management(self._client, [(item.namespace, item.name) for item in tenants], served=False)
 
         def remove(absent: Absent) -> Outcome:
             deletion = _Deletion(self._client, self._settings, self._executor, stores, self._lease, absent)
@@ -214,18 +214,23 @@ class _Deletion:
         observed = self._with_view(observed)
         plan = self._plan(observed)
         outcome.status = dict(observed.status)
-        if self.settings.check or not plan:
+        if self.settings.check or not (plan or observed.resource or self._is_worked_on()):
             outcome.changes = list(plan.changes)
             return outcome
         settings = self.settings
         deadline = time.monotonic() + settings.timeout_s
         with self._guard(observed):
             key = (self.absent.namespace, self.absent.name)
-            observed = self._with_view(observe_management(self.client, [key])[key])
+            observed = self._with_view(observe_management(self.client, [key], served=False)[key])
             while plan := self._plan(observed):
                 observed = self._step(plan, observed, outcome, deadline)
-            self._prove()
+            self._prove(deadline)
         return outcome
+
+    def _is_worked_on(self) -> bool:
+        """Whether somebody is just making this tenant, or was killed while doing so and left the Lease behind."""
+        lease = self.lease(self.absent.namespace, self.absent.name)
+        return self.client.get(resource_of("Lease"), lease.name, self.absent.namespace) is not None
 
     def _guard(self, observed: Observed) -> AbstractContextManager[object]:
         """The Lease; in a namespace that is gone or ending none can be made, nor can anybody make the tenant again there."""
@@ -268,13 +273,19 @@ class _Deletion:
             order = self.stores.driver(observed.datastore.name).purge_parts
         return plan_absent(self.absent, observed, order)
 
-    def _prove(self) -> None:
-        """Look once more with fresh eyes: nothing of the tenant may be left, neither objects nor data."""
+    def _prove(self, deadline: float) -> None:
+        """Look once more with fresh eyes: nothing of the tenant may be left, neither objects nor data.
+
+        What finalizers of others still hold (a cloud's load balancer, for one) is waited for.
+        """
         key = (self.absent.namespace, self.absent.name)
-        left = self._plan(self._with_view(observe_management(self.client, [key])[key]))
-        if left:
-            names_left = ", ".join(str(change.object) for change in left)
-            raise HostedKubernetesError(f"TenantControlPlane {self.absent.key}: still there after deletion: {names_left}; run again")
+        observed = self._with_view(observe_management(self.client, [key], served=False)[key])
+        for change in self._plan(observed):
+            if change.cluster is Cluster.DATASTORE:
+                raise HostedKubernetesError(f"TenantControlPlane {self.absent.key}: {change.object} is there again; run again")
+            wait_gone(self.client, change.object, timeout_s=deadline - time.monotonic())
+        if observed.resource is not None:
+            wait_gone(self.client, ObjectRef.of(observed.resource), timeout_s=deadline - time.monotonic())
 
     def _store_name(self, observed: Observed) -> str | None:
         recorded: str | None = (observed.status.get("storage") or {}).get("dataStoreName")
@@ -287,7 +298,8 @@ class _Deletion:
         setup = (observed.status.get("storage") or {}).get("setup") or {}
         spec = (observed.resource or {}).get("spec") or {}
         schema = setup.get("schema") or spec.get("dataStoreSchema") or self.absent.schema
-        return Isolation(schema, setup.get("user") or spec.get("dataStoreUsername") or schema)
+        user = spec.get("dataStoreUsername") or schema if observed.resource else self.absent.user
+        return Isolation(schema, setup.get("user") or user)
 
 
 def _guarded(key: str, run: Callable[[], Outcome], outcome: Outcome | None = None) -> Outcome:

@@ -32,16 +32,17 @@ TenantKey = tuple[str, str]  # namespace, name
 _OBJECT_KINDS: Final = ("Service", "ConfigMap", "Deployment", "NetworkPolicy", "PodDisruptionBudget", "Pod")
 
 
-def observe_management(client: Client, tenants: Sequence[TenantKey]) -> dict[TenantKey, Observed]:
+def observe_management(client: Client, tenants: Sequence[TenantKey], *, served: bool = True) -> dict[TenantKey, Observed]:
     """Return what the management cluster holds of each tenant. Tenants of one namespace are listed in it alone.
 
+    served: whether the resource definitions must be installed; without them there is no resource, and all else may be there.
     Raises ApiError; HostedKubernetesError when the resource definitions are not installed.
     """
     namespaces = {namespace for namespace, _name in tenants}
     scope = namespaces.pop() if len(namespaces) == 1 else None
     kinds = ("Namespace", "TenantControlPlane", "Secret", *_OBJECT_KINDS)
     with ThreadPoolExecutor(max_workers=4) as pool:
-        lists = dict(zip(kinds, pool.map(lambda kind: _list(client, kind, scope), kinds), strict=True))
+        lists = dict(zip(kinds, pool.map(lambda kind: _list(client, kind, scope, served=served), kinds), strict=True))
     found = {item["metadata"]["name"]: item for item in lists["Namespace"]}
     resources = {_key(item): item for item in lists["TenantControlPlane"]}
     objects = _by_tenant(item for kind in _OBJECT_KINDS for item in lists[kind])
@@ -82,11 +83,13 @@ def observe_tenant(client: Client) -> dict[ObjectRef, Json]:
     return found
 
 
-def _list(client: Client, kind: str, scope: str | None) -> list[Json]:
+def _list(client: Client, kind: str, scope: str | None, *, served: bool) -> list[Json]:
     resource = resource_of(kind)
     try:
         return _list_resource(client, resource, scope)
     except NotFoundError as error:
+        if kind == "TenantControlPlane" and not served:
+            return []
         raise HostedKubernetesError(
             f"the management cluster does not know {kind} ({resource.api_version}); install the resource definitions first: "
             "role hosted.kubernetes.tenant_control_plane, tasks_from crds"

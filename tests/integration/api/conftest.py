@@ -16,7 +16,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.connection
 from ansible_collections.hosted.kubernetes.tests.support.apiserver import ApiServer, running_api_server
 from ansible_collections.hosted.kubernetes.tests.support.bundle import bundle_directory
 from ansible_collections.hosted.kubernetes.tests.support.etcd import Etcd, running_etcd
-from ansible_collections.hosted.kubernetes.tests.support.tenants import Ground, datastore_definition, install_definitions, open_driver
+from ansible_collections.hosted.kubernetes.tests.support.tenants import Ground, Tenant, datastore_definition, install_definitions, open_driver
 
 
 @pytest.fixture(scope="session")
@@ -60,3 +60,9 @@ def ground(kubeconfig: Path, tls_etcd: Etcd) -> Iterator[Ground]:
         install_definitions(client)
         client.apply(datastore_definition("engine", tls_etcd), force=True)
         yield Ground(client, kubeconfig, tls_etcd, driver, "engine")
+
+
+@pytest.fixture
+def tenant(ground: Ground) -> Tenant:
+    """A tenant that does not exist, nor does its namespace."""
+    return ground.tenant()

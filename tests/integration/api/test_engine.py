@@ -14,24 +14,7 @@ import pytest
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api import names
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import HostedKubernetesError
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json
-from ansible_collections.hosted.kubernetes.plugins.module_utils._api.unknown import has_unknown
-from ansible_collections.hosted.kubernetes.tests.support.tenants import Ground, Run, Tenant
-
-
-@pytest.fixture
-def tenant(ground: Ground) -> Tenant:
-    """A tenant that does not exist, nor does its namespace."""
-    return ground.tenant()
-
-
-def assert_predicted(predicted: Run, applied: Run) -> None:
-    """The same objects, actions and field paths in the same order; values equal but for those nobody could know."""
-    assert applied.identities == predicted.identities
-    after = applied.values()
-    assert {key: after[key] for key, value in predicted.values().items() if not has_unknown(value)} == {
-        key: value for key, value in predicted.values().items() if not has_unknown(value)
-    }
-
+from ansible_collections.hosted.kubernetes.tests.support.tenants import Ground, Run, Tenant, assert_predicted
 
 # The ladder
 
