@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import HostedKubernetesError
+from ansible_collections.hosted.kubernetes.plugins.module_utils._host.bundle.gomod import staging_version
 
 # Goes into every fingerprint: raise it when the same recipe would give other files than before.
 RECIPE_REVISION = 1
@@ -481,13 +482,15 @@ def _metallb(spec: Spec) -> Component:
 
 def _agnhost(spec: Spec) -> Component:
     version = spec.versions["agnhost"]
-    module = "k8s.io/kubernetes"
+    module, staging = "k8s.io/kubernetes", staging_version(spec.kubernetes)
     return Component(
         name="agnhost",
         version=version,
         images=(Image("agnhost", f"registry.k8s.io/e2e-test-images/agnhost:{version}", (Layer("agnhost", ("/agnhost",)),), ("/agnhost",)),),
         go=GoBuild(
-            modules=((module, spec.kubernetes),),
+            # The last two make Go choose the same versions of all k8s.io modules as for the component kubernetes (their names are part of
+            # what is compiled), so that it finds nearly everything in its cache.
+            modules=((module, spec.kubernetes), ("k8s.io/component-base", staging), ("k8s.io/apiserver", staging)),
             packages=((f"{module}/test/images/agnhost", "agnhost"),),
             stamps=(("main.Version", version),),
             staging=True,
