@@ -74,7 +74,7 @@ host:
       description: Memory in MiB.
       type: int
     membership:
-      description: Where the host has joined; RV(host.membership.kubelet_conf) is null when it has not.
+      description: Where the host has joined; C(kubelet_conf) is null when it has not.
       type: dict
     ports:
       description: Name of the process by port, for ports in use.

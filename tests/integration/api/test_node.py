@@ -1,0 +1,140 @@
+# Copyright: hosted.kubernetes contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Module node on a real API server: labels, taints and cordons beside those of others, deletion, refusals."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json
+from ansible_collections.hosted.kubernetes.plugins.modules import node
+from ansible_collections.hosted.kubernetes.tests.support.apiserver import ApiServer, RequestError
+from ansible_collections.hosted.kubernetes.tests.support.modules import ModuleFailedError, run_module
+
+FOREIGN = {"key": "example.com/maintenance", "effect": "NoSchedule"}
+# The API server's own, for a node whose kubelet has not reported yet.
+NOT_READY = {"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"}
+LABELS = {"tier": "web", "example.com/rack": 7}
+TAINTS = [{"key": "gpu", "value": "yes", "effect": "PreferNoSchedule"}]
+
+
+@pytest.fixture
+def nodes(api_server: ApiServer) -> Iterator[list[str]]:
+    """Two Nodes as kubelets register them, with a taint of somebody else."""
+    names = [f"node-{secrets.token_hex(4)}" for _ in range(2)]
+    for name in names:
+        metadata = {"name": name, "labels": {"kubernetes.io/os": "linux"}}
+        body = {"apiVersion": "v1", "kind": "Node", "metadata": metadata, "spec": {"taints": [FOREIGN]}}
+        api_server.request("POST", "/api/v1/nodes", body)
+    yield names
+    for name in names:
+        if exists(api_server, name):
+            api_server.request("DELETE", f"/api/v1/nodes/{name}")
+
+
+def exists(server: ApiServer, name: str) -> bool:
+    try:
+        server.request("GET", f"/api/v1/nodes/{name}")
+    except RequestError:
+        return False
+    return True
+
+
+def run(kubeconfig: Path, names: list[str], *, check: bool = False, **options: Any) -> dict[str, Any]:
+    arguments = {"tenant_kubeconfig": str(kubeconfig), "names": names, "wait": False, **options}
+    return run_module(node.main, arguments, check=check)
+
+
+def ladder(kubeconfig: Path, names: list[str], **options: Any) -> dict[str, Any]:
+    """Check, run, run again, check again; returns what the first check foresaw, which must be what the run did."""
+    foreseen = run(kubeconfig, names, check=True, **options)
+    done = run(kubeconfig, names, **options)
+    assert foreseen["changed"]
+    assert foreseen["changes"] == done["changes"]
+    assert run(kubeconfig, names, **options)["changes"] == {}
+    assert not run(kubeconfig, names, check=True, **options)["changed"]
+    return foreseen
+
+
+def get(server: ApiServer, name: str) -> Json:
+    found: Json = server.request("GET", f"/api/v1/nodes/{name}")
+    return found
+
+
+def test_labels_and_taints_come_and_go_beside_those_of_others(api_server: ApiServer, kubeconfig: Path, nodes: list[str]) -> None:
+    ladder(kubeconfig, nodes, labels=LABELS, taints=TAINTS)
+    for name in nodes:
+        seen = get(api_server, name)
+        assert seen["metadata"]["labels"].items() >= {"kubernetes.io/os": "linux", "tier": "web", "example.com/rack": "7"}.items()
+        assert {taint["key"] for taint in seen["spec"]["taints"]} == {"example.com/maintenance", "gpu", NOT_READY["key"]}
+
+    ladder(kubeconfig, nodes, labels={"tier": "db"}, taints=[])
+    for name in nodes:
+        seen = get(api_server, name)
+        assert seen["metadata"]["labels"]["tier"] == "db"
+        assert "example.com/rack" not in seen["metadata"]["labels"]
+        assert seen["spec"]["taints"] == [FOREIGN, NOT_READY]
+
+
+def test_cordon_and_uncordon(api_server: ApiServer, kubeconfig: Path, nodes: list[str]) -> None:
+    assert ladder(kubeconfig, nodes, cordoned=True)["changes"] == {name: ["cordoned"] for name in nodes}
+    assert all(get(api_server, name)["spec"]["unschedulable"] for name in nodes)
+    ladder(kubeconfig, nodes, cordoned=False)
+    assert not any(get(api_server, name)["spec"].get("unschedulable") for name in nodes)
+
+
+def test_a_node_is_deleted_once(api_server: ApiServer, kubeconfig: Path, nodes: list[str]) -> None:
+    ladder(kubeconfig, nodes[:1], state="absent")
+    assert not exists(api_server, nodes[0])
+    assert exists(api_server, nodes[1])
+
+
+def test_a_node_that_does_not_come_is_named(kubeconfig: Path, nodes: list[str]) -> None:
+    with pytest.raises(ModuleFailedError, match=r"Node no-such-node: not ready after \d+ s: Node no-such-node does not exist"):
+        run(kubeconfig, ["no-such-node"], wait_timeout=1)
+
+
+def test_a_node_that_is_not_ready_says_why(kubeconfig: Path, nodes: list[str]) -> None:
+    with pytest.raises(ModuleFailedError, match=f"Node {nodes[0]}: its kubelet has not reported yet"):
+        run(kubeconfig, nodes[:1], wait=True, wait_timeout=1)
+
+
+def test_draining_what_does_not_exist_is_refused(kubeconfig: Path) -> None:
+    with pytest.raises(ModuleFailedError, match="Node no-such-node: does not exist; correct the name"):
+        run(kubeconfig, ["no-such-node"], state="drained")
+
+
+def test_a_pod_without_a_controller_stops_the_drain_before_anything_is_done(
+    api_server: ApiServer, kubeconfig: Path, nodes: list[str], namespace: str
+) -> None:
+    account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"}}
+    api_server.request("POST", f"/api/v1/namespaces/{namespace}/serviceaccounts", account)
+    spec = {"nodeName": nodes[0], "containers": [{"name": "main", "image": "x"}]}
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "naked"}, "spec": spec}
+    api_server.request("POST", f"/api/v1/namespaces/{namespace}/pods", pod)
+
+    with pytest.raises(ModuleFailedError, match=f"pod {namespace}/naked has no controller and would be lost"):
+        run(kubeconfig, nodes[:1], state="drained")
+    assert not get(api_server, nodes[0])["spec"].get("unschedulable")
+
+    done = run(kubeconfig, nodes[:1], state="drained", force=True, grace_period=0)
+    assert done["changes"][nodes[0]] == ["cordoned", f"pod {namespace}/naked evicted"]
+    assert run(kubeconfig, nodes[:1], state="drained", force=True)["changes"] == {}
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"tenant_kubeconfig": ""}, "no tenant cluster given: set tenant"),
+        ({"tenant_kubeconfig": "/nonexistent"}, "tenant_kubeconfig /nonexistent: No such file or directory"),
+    ],
+)
+def test_refused_connections(options: dict[str, str], said: str) -> None:
+    with pytest.raises(ModuleFailedError, match=said):
+        run_module(node.main, {"names": ["x"], "wait": False, **options})
