@@ -116,7 +116,8 @@ class Ground:
         done = subprocess.run(command, input=arguments, env=environment, stdout=subprocess.PIPE, text=True, check=True)
         total = time.monotonic() - started
         told: dict[str, Any] = json.loads(done.stdout)
-        return ModuleCall(told["ready_at"] - started, total, told["cpu_s"], told["calls"], told["result"]["tenants"])
+        made = [{key: value for key, value in tenant.items() if key != "plan"} for tenant in told["result"]["tenants"]]
+        return ModuleCall(told["ready_at"] - started, total, told["cpu_s"], told["calls"], made)
 
     def remove(self, *tenants: str) -> None:
         """Leave nothing of tenants behind."""
