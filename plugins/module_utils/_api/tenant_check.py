@@ -106,6 +106,11 @@ def unserved(pods: Iterable[Json], nodes: Sequence[str]) -> str | None:
     return "; ".join(missing) or None
 
 
+def remaining(objects: Mapping[tuple[str, str], Json]) -> str:
+    """Which pods are still there, and where."""
+    return joined(f"pod {name} is still on node {pod['spec'].get('nodeName', 'none')}" for (_, name), pod in sorted(objects.items()))
+
+
 def targets(pods: Sequence[CheckPod]) -> list[tuple[CheckPod, CheckPod]]:
     """Who dials whom: everybody all others, in a large cluster the next MOST_TARGETS in the round."""
     count, steps = len(pods), min(len(pods) - 1, MOST_TARGETS)
@@ -163,7 +168,7 @@ def failure(label: str, checks: Sequence[Check]) -> str | None:
 def namespace_problem(objects: Mapping[tuple[str, str], Json]) -> str:
     """Why namespaces are still there, by what their controller reports."""
     reasons = []
-    for (_, name), found in sorted(objects.items()):
+    for (_unused, name), found in sorted(objects.items()):
         told = [item.get("message", "") for item in found.get("status", {}).get("conditions") or [] if item.get("status") == "True"]
         reasons.append(f"namespace {name}: {' '.join(filter(None, told)) or 'it is being deleted'}")
     return "; ".join(reasons)

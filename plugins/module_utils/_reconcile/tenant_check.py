@@ -149,7 +149,9 @@ class _Looked:
 
     def system(self) -> str:
         def problems(objects: Objects) -> str:
-            return pure.joined(f"{found['kind']} {name}: {reason}" for (_, name), found in objects.items() if (reason := problem(found)))
+            return pure.joined(
+                f"{found['kind']} {name}: {reason}" for (_unused, name), found in objects.items() if (reason := problem(found))
+            )
 
         kinds = [self._wait(kind, _SYSTEM, f"{kind}s of {_SYSTEM}", problems) for kind in ("DaemonSet", "Deployment")]
         return f"ready: {', '.join(sorted(name for objects in kinds for _, name in objects))}"
@@ -204,24 +206,25 @@ class _Space:
         self._client.create(manifests.namespace(self._name))
         self._service_ip = self._client.create(manifests.service(self._name))["spec"]["clusterIP"]
         self._client.create(manifests.deployment(self._name, self._options.image, self._nodes))
-        objects = wait_until(
-            self._client,
-            resource_of("Pod"),
-            namespace=self._name,
-            predicate=lambda found: not pure.unserved(found.values(), self._nodes),
-            deadline=time.monotonic() + self._options.wait_timeout_s,
-            what=f"pods of {self._options.image}",
-            explain=self._unserved,
+        served = self._wait_for_pods(
+            lambda found: not pure.unserved(found.values(), self._nodes), f"pods of {self._options.image}", self._unserved
         )
-        self._pods = pure.check_pods(objects.values())
+        self._pods = pure.check_pods(served.values())
         return f"one on each of {', '.join(self._nodes)}"
 
     def target(self, paths: Paths) -> Target:
         return Target(paths, self._name, self._pods, self._service_ip, self._options.repeats, self._options.settle_s)
 
     def remove(self) -> str:
-        """Delete the namespace and wait until it, and any other of such a proof, is gone."""
-        self._delete()
+        """Delete the namespace and wait until it, and any other of such a proof, is gone.
+
+        The pods go first: the namespace controller, when it finds some, looks again only after many seconds.
+        """
+        try:
+            self._client.delete(resource_of("Deployment"), pure.NAME, self._name)
+            self._wait_for_pods(lambda found: not found, "removal of the pods", pure.remaining)
+        finally:
+            self._delete()
         wait_until(
             self._client,
             resource_of("Namespace"),
@@ -232,6 +235,17 @@ class _Space:
             explain=pure.namespace_problem,
         )
         return f"namespace {self._name} is gone"
+
+    def _wait_for_pods(self, predicate: Callable[[Objects], bool], what: str, explain: Callable[[Objects], str]) -> Objects:
+        return wait_until(
+            self._client,
+            resource_of("Pod"),
+            namespace=self._name,
+            predicate=predicate,
+            deadline=time.monotonic() + self._options.wait_timeout_s,
+            what=what,
+            explain=explain,
+        )
 
     def _delete(self) -> None:
         """Delete every namespace of such a proof; one that is not ours was left by a run that was killed."""

@@ -106,7 +106,7 @@ def _on_every_way(target: Target, attempt: Callable[[Client, CheckPod], None]) -
 
         with _located(f"{pod} through {path.label}"):
             refusals = _settle(fresh, target.settle_s)
-            for _ in range(target.repeats):
+            for _unused in range(target.repeats):
                 fresh()
         return refusals
 
@@ -134,7 +134,7 @@ class Insides:
             self._forwards[pod] = self._stack.enter_context(forward)
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *_unused: object) -> None:
         self._stack.close()
 
     def pod_to_pod(self) -> str:
@@ -158,7 +158,9 @@ class Insides:
                 _settle(lambda: self._balanced(pod), self._target.settle_s)
 
         _each(self._target.pods, one)
-        return f"{self._target.service_ip} reaches all {len(self._target.pods)} pods from {_pods(self._target.pods)}"
+        return (
+            f"{self._target.service_ip} reaches {len(self._target.pods)} of {len(self._target.pods)} pods from {_pods(self._target.pods)}"
+        )
 
     def dns(self) -> str:
         """Each pod resolves the Service and the API server's, and connects to what it has got."""

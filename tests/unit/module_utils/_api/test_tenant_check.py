@@ -116,5 +116,11 @@ def test_a_namespace_that_stays_says_why() -> None:
         {"type": "NamespaceDeletionDiscoveryFailure", "status": "True", "message": "metrics.k8s.io/v1 cannot be reached"},
         {"type": "NamespaceContentRemaining", "status": "False", "message": "all gone"},
     ]
-    objects = {("", "a"): {"status": {"conditions": conditions}}, ("", "b"): {"status": {}}}
+    objects: dict[tuple[str, str], Json] = {("", "a"): {"status": {"conditions": conditions}}, ("", "b"): {"status": {}}}
     assert tenant_check.namespace_problem(objects) == "namespace a: metrics.k8s.io/v1 cannot be reached; namespace b: it is being deleted"
+
+
+def test_a_pod_that_stays_says_where() -> None:
+    assert tenant_check.remaining({("ns", "b"): running("b", "w1"), ("ns", "a"): pod("a")}) == (
+        "pod a is still on node none; pod b is still on node w1"
+    )
