@@ -38,6 +38,8 @@ _KEY_DEFAULTS: Final = {"protocol": "TCP"}
 _SERVER_DEFAULTS: Final = frozenset(
     {"protocol", "apiGroup", "apiVersion", "kind", "defaultMode", "mode", "expirationSeconds", "optional", "volumeMode", "status"}
 )
+# Maps of built-in types that are replaced as a whole (x-kubernetes-map-type: atomic): a key somebody added is drift.
+_ATOMIC_MAPS: Final = frozenset({"selector", "podSelector", "namespaceSelector", "labelSelector", "nodeSelector"})
 _QUANTITY_PARENTS: Final = frozenset({"requests", "limits", "capacity"})
 _QUANTITY_FIELDS: Final = frozenset({"sizeLimit"})
 _SUFFIXES: Final = {
@@ -65,9 +67,8 @@ def diff(desired: Json, live: Json | None, manager: str) -> list[FieldChange]:
     """
     body = {key: value for key, value in desired.items() if key not in ("apiVersion", "kind", "status")}
     body["metadata"] = {k: v for k, v in body.get("metadata", {}).items() if k not in ("name", "namespace")}
-    # A custom resource is stored as it was sent; the built-in types drop empty values.
-    keeps_empty = desired.get("apiVersion") == KAMAJI_API_VERSION
-    changes = list(_Comparison(keeps_empty).compare(body, live or {}, (), exact=False))
+    custom = desired.get("apiVersion") == KAMAJI_API_VERSION
+    changes = list(_Comparison(custom).compare(body, live or {}, (), exact=False))
     if live is not None:
         changes += _removed(_owned(live, manager), body, live, ())
     return sorted(changes, key=lambda change: change.path)
@@ -86,13 +87,17 @@ def equal_quantity(left: Any, right: Any) -> bool:
 
 @dataclass(frozen=True)
 class _Comparison:
-    """keeps_empty: whether the server stores empty values, so that they differ from absent ones."""
+    """custom: whether the object is a custom resource: it is stored as it was sent, and merged by the rules of its schema.
 
-    keeps_empty: bool
+    The built-in types drop empty values instead, so that these do not differ from absent ones.
+    """
+
+    custom: bool
 
     def compare(self, desired: Any, live: Any, path: tuple[str, ...], *, exact: bool) -> Iterator[FieldChange]:
         """exact: whether everything below is ours, so that what we do not name must not be there (but for defaults)."""
         if isinstance(desired, dict) and isinstance(live, dict):
+            exact = exact or (path[-1:] != () and path[-1] in _ATOMIC_MAPS and not self.custom)
             for key, value in desired.items():
                 yield from self.compare(value, live.get(key), (*path, key), exact=exact)
             if exact:
@@ -107,7 +112,7 @@ class _Comparison:
             yield FieldChange(_text(path), live, desired)
 
     def _lists(self, desired: Sequence[Any], live: Sequence[Any], path: tuple[str, ...], *, exact: bool) -> Iterator[FieldChange]:
-        keys = _merge_keys(path, desired)
+        keys = _merge_keys(path, desired or live)
         if keys:
             existing = {_key_of(item, keys): item for item in live}
             for item in desired:
@@ -128,7 +133,7 @@ class _Comparison:
         if desired == live and isinstance(desired, bool) == isinstance(live, bool):
             return True
         if live is None and desired in ("", [], {}, None):
-            return desired is None or not self.keeps_empty
+            return desired is None or not self.custom
         if has_unknown(desired):
             return False
         is_quantity = path[-2:-1] and path[-2] in _QUANTITY_PARENTS
@@ -151,7 +156,7 @@ def _removed(owned: Json, desired: Any, live: Any, path: tuple[str, ...]) -> Ite
 
 def _step(token: str, value: Any) -> Any:
     """Follow one fieldsV1 token ("f:name", "k:{…}", "v:…") into a value; None where it leads nowhere."""
-    kind, _, rest = token.partition(":")
+    kind, _unused, rest = token.partition(":")
     if kind == "f":
         return value.get(rest) if isinstance(value, dict) else None
     if not _is_list(value):
@@ -211,7 +216,7 @@ def _element(keys: tuple[str, ...], values: tuple[Any, ...]) -> str:
 
 
 def _token_text(token: str) -> str:
-    kind, _, rest = token.partition(":")
+    kind, _unused, rest = token.partition(":")
     if kind == "f":
         return rest
     if kind == "k":
