@@ -108,7 +108,9 @@ def unserved(pods: Iterable[Json], nodes: Sequence[str]) -> str | None:
 
 def remaining(objects: Mapping[tuple[str, str], Json]) -> str:
     """Which pods are still there, and where."""
-    return joined(f"pod {name} is still on node {pod['spec'].get('nodeName', 'none')}" for (_, name), pod in sorted(objects.items()))
+    return joined(
+        f"pod {name} is still on node {pod['spec'].get('nodeName', 'none')}" for (_namespace, name), pod in sorted(objects.items())
+    )
 
 
 def targets(pods: Sequence[CheckPod]) -> list[tuple[CheckPod, CheckPod]]:

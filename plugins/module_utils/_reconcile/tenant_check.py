@@ -154,7 +154,7 @@ class _Looked:
             )
 
         kinds = [self._wait(kind, _SYSTEM, f"{kind}s of {_SYSTEM}", problems) for kind in ("DaemonSet", "Deployment")]
-        return f"ready: {', '.join(sorted(name for objects in kinds for _, name in objects))}"
+        return f"ready: {', '.join(sorted(name for objects in kinds for _namespace, name in objects))}"
 
     def _wait(self, kind: str, namespace: str, what: str, problems: Callable[[Objects], str]) -> Objects:
         timeout_s = 0 if self._options.read_only else self._options.wait_timeout_s
