@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Final
 
 FIELD_MANAGER: Final = "hosted-kubernetes"
@@ -27,6 +28,22 @@ ANNOTATION_TEMPLATE: Final = "hosted-kubernetes.io/template"
 def labels(tenant: str, component: str) -> dict[str, str]:
     """Labels of every object in the management cluster that belongs to a tenant."""
     return {LABEL_PROJECT: PROJECT, LABEL_NAME: tenant, LABEL_COMPONENT: component}
+
+
+LONGEST_COMMON_NAME: Final = 64
+"""Of a certificate (RFC 5280, ub-common-name); a datastore user is known by it."""
+
+
+def default_schema(namespace: str, tenant: str) -> str:
+    """Name of a tenant's share of its datastore, and of its user there, where the definition names none.
+
+    The same when the tenant is made anew from Git; free of collisions: an underscore can stand in neither part. A name that is too
+    long for a certificate is cut and gets a fingerprint.
+    """
+    name = f"{namespace}_{tenant}"
+    if len(name) <= LONGEST_COMMON_NAME:
+        return name
+    return f"{name[: LONGEST_COMMON_NAME - 13]}_{hashlib.sha256(name.encode()).hexdigest()[:12]}"
 
 
 # Secrets: <tenant><suffix>

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api import names
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.datastore import DEFAULT_NAME
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import HostedKubernetesError, InvalidError
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json, resource_of
@@ -115,7 +116,7 @@ def _absent_one(definition: Json, *, force: bool) -> Absent:
     if not metadata.get("name"):
         raise InvalidError("metadata.name is missing; name the tenant to delete")
     namespace, name = metadata["namespace"], metadata["name"]
-    schema = spec.get("dataStoreSchema") or f"{namespace}_{name}"
+    schema = spec.get("dataStoreSchema") or names.default_schema(namespace, name)
     store = spec.get("dataStore") or (DEFAULT_NAME if spec else None)
     user = spec.get("dataStoreUsername") or schema
     return Absent(namespace=namespace, name=name, schema=schema, user=user, datastore=store, keep_data=force)

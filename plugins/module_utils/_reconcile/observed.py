@@ -104,12 +104,10 @@ def _merged(before: Mapping[ObjectRef, Json], changed: Mapping[ObjectRef, Json |
 def isolation_names(tenant: TenantControlPlane, resource: Json | None) -> tuple[str, str]:
     """Return (schema, user) of a tenant in its datastore.
 
-    What status recorded wins (the tenant's data lives there), then the spec, then <namespace>_<name>: an underscore cannot
-    stand in either part, so the name is collision-free, and it is the same when the resource is made anew from Git.
+    What status recorded wins (the tenant's data lives there), then the spec, then a name made of namespace and name.
     """
     setup = (((resource or {}).get("status") or {}).get("storage") or {}).get("setup") or {}
-    default = f"{tenant.namespace}_{tenant.name}"
-    schema = setup.get("schema") or tenant.data_store_schema or default
+    schema = setup.get("schema") or tenant.data_store_schema or names.default_schema(tenant.namespace, tenant.name)
     return schema, setup.get("user") or tenant.data_store_username or schema
 
 
