@@ -55,7 +55,7 @@ class CallbackModule(CallbackBase):
 def phase_durations(starts: list[tuple[str, float]]) -> dict[str, float]:
     """Return seconds by name, in order of first appearance. starts: (name, seconds) of each phase and of the end of the last one."""
     durations: dict[str, float] = {}
-    for (name, begun), (_, ended) in pairwise(starts):
+    for (name, begun), (_unused, ended) in pairwise(starts):
         durations[name] = durations.get(name, 0.0) + ended - begun
     return durations
 
@@ -63,7 +63,7 @@ def phase_durations(starts: list[tuple[str, float]]) -> dict[str, float]:
 def table(durations: dict[str, float]) -> Iterable[str]:
     """Return one line for each phase and one for the sum."""
     rows = [*durations.items(), ("all", sum(durations.values()))]
-    width = max(len(name) for name, _ in rows)
+    width = max(len(name) for name, _unused in rows)
     return [f"{name:<{width}}  {_clock(seconds):>9}" for name, seconds in rows]
 
 

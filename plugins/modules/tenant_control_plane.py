@@ -17,6 +17,8 @@ description:
   - One call serves one or many tenants, which are worked on in parallel.
   - In check mode returns the very changes a real run would make. What is only known afterwards, such as an address that a load balancer
     gives, is shown as C(known after apply).
+author:
+  - hosted.kubernetes contributors (@hosted-kubernetes)
 options:
   definition:
     description:

@@ -12,6 +12,8 @@ version_added: 0.1.0
 description:
   - Looks at the tenants of a management cluster, inside those that are awake as well, and returns how each is.
   - For one that is not ready names the first phase that fails, the reason (down to the pod and container), and the next step.
+author:
+  - hosted.kubernetes contributors (@hosted-kubernetes)
 options:
   name:
     description: Only the tenant of this name.

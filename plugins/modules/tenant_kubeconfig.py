@@ -15,6 +15,8 @@ description:
   - A client certificate cannot be revoked; keep O(lifetime) short. An existing file is written anew when less than a third of its lifetime is
     left, or when it does not fit the options, the tenant's authority or its endpoint any more.
   - The content never appears in the result.
+author:
+  - hosted.kubernetes contributors (@hosted-kubernetes)
 options:
   name:
     description: Name of the tenant.

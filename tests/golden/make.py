@@ -94,10 +94,10 @@ def _record_scenario(bundle: Path, scenario: Scenario, version: str) -> Json:
                 _kubeadm(bundle, root, "init", "phase", *phase)
             authority = base64.b64encode(server.authority.pair.certificate.read_bytes()).decode()
             sent = _sent_objects(directory / "audit.log")
-            live = [server.request("GET", path) for path, _ in sent]
+            live = [server.request("GET", path) for path, _unused in sent]
             images = _kubeadm(bundle, root, "config", "images", "list").split()
         return {
-            "sent": [clean(obj, authority) for _, obj in sent],
+            "sent": [clean(obj, authority) for _unused, obj in sent],
             "live": [clean(obj, authority) for obj in live],
             "images": images,
         }

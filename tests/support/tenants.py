@@ -275,7 +275,7 @@ def later(seconds: float) -> Callable[[], datetime]:
 
 
 def _short(text: str) -> str:
-    kind, _, name = text.partition(" ")
+    kind, _unused, name = text.partition(" ")
     return f"{kind} {name.rpartition('/')[2]}"
 
 

@@ -86,7 +86,8 @@ def _mapping(path: str, value: Any, fields: Mapping[str, str], table: Table) -> 
 
 def _list(path: str, value: Any, type_text: str, table: Table) -> Iterator[str]:
     match = _LIST.fullmatch(type_text)
-    assert match
+    if match is None:
+        raise ValueError(f"the table of fields says {type_text}")
     if not isinstance(value, list):
         yield f"{path} {shown(value)} is not a list; write a list"
         return
@@ -122,7 +123,8 @@ def _dictionary(path: str, value: Any, item_type: str, table: Table) -> Iterator
 
 def _range(path: str, value: Any, type_text: str) -> Iterator[str]:
     match = _RANGE.fullmatch(type_text)
-    assert match
+    if match is None:
+        raise ValueError(f"the table of fields says {type_text}")
     if not isinstance(value, int) or isinstance(value, bool):
         yield f"{path} {shown(value)} is not a whole number"
         return

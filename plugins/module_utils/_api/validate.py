@@ -13,7 +13,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api import versions
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.crd_fields import FIELDS
@@ -26,7 +26,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._api.tenant_cont
 )
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.unknown import UNKNOWN, has_unknown
 
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+Network: TypeAlias = "ipaddress.IPv4Network | ipaddress.IPv6Network"
 
 # Ports other containers of the pod listen on: konnectivity's administration and health, controller manager, scheduler.
 _TAKEN_PORTS: Final = (8133, 8134, 10257, 10259)
@@ -218,8 +218,8 @@ def _overlap_problems(services: Sequence[tuple[str, Network]], pods: Sequence[tu
 
 def _dns_problems(profile: Json, services: Sequence[tuple[str, Network]]) -> Iterator[str]:
     for index, text in enumerate(profile.get("dnsServiceIPs", [])):
-        if services and _is_address(text) and not any(ipaddress.ip_address(text) in item for _, item in services):
-            names = ", ".join(str(item) for _, item in services)
+        if services and _is_address(text) and not any(ipaddress.ip_address(text) in item for _unused, item in services):
+            names = ", ".join(str(item) for _unused, item in services)
             yield f"spec.networkProfile.dnsServiceIPs[{index}] {shown(text)} is outside the Service network {names}; write one of its addresses"
 
 

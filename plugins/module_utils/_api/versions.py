@@ -140,5 +140,5 @@ def _minors_apart(older: Version, newer: Version) -> int:
 
 
 def _minor_number(text: str) -> tuple[int, int]:
-    major, _, minor = text.partition(".")
+    major, _unused, minor = text.partition(".")
     return int(major), int(minor)

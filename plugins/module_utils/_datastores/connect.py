@@ -63,8 +63,8 @@ def connect_etcd(
 
 def _identity(name: str, credentials: Credentials) -> Identity:
     """Raises DatastoreTlsError naming the field that cannot be used."""
+    field = "spec.tlsConfig.certificateAuthority.certificate"
     try:
-        field = "spec.tlsConfig.certificateAuthority.certificate"
         load_certificate(credentials.ca_certificate or b"")
         field = "spec.tlsConfig.clientCertificate.certificate"
         certificate = load_certificate(credentials.client_certificate or b"")

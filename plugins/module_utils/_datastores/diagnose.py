@@ -28,7 +28,7 @@ def diagnose(address: str, server_name: str | None, ca_certificate: bytes, timeo
 
     address: host:port as dialled. server_name: the name the certificate must carry when it is not the host.
     """
-    host, _, port = address.rpartition(":")
+    host, _unused, port = address.rpartition(":")
     host = host.strip("[]")
     try:
         connection = socket.create_connection((host, int(port)), timeout_s)

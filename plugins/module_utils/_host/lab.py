@@ -166,7 +166,7 @@ def _listed(lab: Lab) -> set[str]:
 
 def _observe_machine(lab: Lab, supervisor: Supervisor, name: str, wanted: Machine | None, grouped: bool) -> MachineState:
     files = _machine_files(lab, wanted) if wanted else {}
-    stale = [path for path, (_, content) in files.items() if read_file(lab.path(name, "upper", path)) != content]
+    stale = [path for path, (_unused, content) in files.items() if read_file(lab.path(name, "upper", path)) != content]
     if wanted and not os.path.exists(lab.path(name, "upper", _HOST_KEY)):
         stale.append(_HOST_KEY)
     return MachineState(

@@ -170,7 +170,7 @@ class GroupSupervisor(Supervisor):
         """Return every process below the machine's groups, also those in groups made inside the machine."""
         found: set[int] = set()
         for directory in self._directories(machine):
-            for path, _, _ in os.walk(directory):
+            for path, _unused1, _unused2 in os.walk(directory):
                 with contextlib.suppress(OSError), open(os.path.join(path, "cgroup.procs"), encoding="utf-8") as members:
                     found.update(int(member) for member in members)
         return sorted(found)
@@ -258,7 +258,7 @@ class GroupSupervisor(Supervisor):
         deadline = time.monotonic() + timeout_s
         for hierarchy in self._hierarchies():
             top = os.path.join(hierarchy, self.group)
-            for path, _, _ in os.walk(top, topdown=False):
+            for path, _unused1, _unused2 in os.walk(top, topdown=False):
                 while not _remove_group(path):
                     if time.monotonic() > deadline:
                         raise LabError(f"the cgroup {path} stays busy; end the processes in its cgroup.procs and run this again")

@@ -120,7 +120,7 @@ class _Run:
             return _delete(client, change.object)
         if change.action is Action.ISSUE:
             return self._issue(change)
-        if change.object.kind == "Secret":
+        if "kind" not in (change.body or {}):
             return client.merge_patch(change.object, change.body or {})
         return self._apply(client, change)
 

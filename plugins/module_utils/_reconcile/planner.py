@@ -131,16 +131,22 @@ class _Planner:
             body["metadata"]["finalizers"] = [names.FINALIZER]
             yield from self._apply(body, self.observed.resource, Stage.RESOURCE)
         elif self.observed.resource and names.FINALIZER not in self.observed.resource["metadata"].get("finalizers", []):
-            body = {
-                "apiVersion": KAMAJI_API_VERSION,
-                "kind": KIND,
-                "metadata": {
-                    "name": self.desired.tenant.name,
-                    "namespace": self.desired.tenant.namespace,
-                    "finalizers": [names.FINALIZER],
-                },
-            }
-            yield from self._apply(body, self.observed.resource, Stage.RESOURCE)
+            yield self._finalizer(self.observed.resource)
+
+    def _finalizer(self, resource: Json) -> Change:
+        """Only a patch: applying a resource without its spec would take away the spec that an earlier call applied."""
+        before = resource["metadata"].get("finalizers")
+        after = [*(before or []), names.FINALIZER]
+        return Change(
+            tenant=self.desired.tenant.key,
+            cluster=Cluster.MANAGEMENT,
+            object=ObjectRef.of(resource),
+            action=Action.PATCH,
+            reason="metadata.finalizers differs",
+            stage=Stage.RESOURCE,
+            fields=(FieldChange("metadata.finalizers", before, after),),
+            body={"metadata": {"finalizers": after, "resourceVersion": resource["metadata"]["resourceVersion"]}},
+        )
 
     def datastore(self) -> Iterator[Change]:
         """One change per missing part of the tenant's share; parts rest on each other, so each has a stage of its own."""

@@ -157,12 +157,14 @@ class _Run:
     def decide(self, spec: SecretSpec) -> None:
         name = self.tenant.secret_name(spec.suffix)
         state = self.observed.secrets.get(name)
-        reason = MISSING if state is None else self._reason(spec, name, state)
-        if reason is None:
-            assert state is not None
-            self.checksums[spec.suffix] = self._checksum(name, state)
-            self.changes += self._relabel(spec, state)
-            return
+        reason = MISSING
+        if state is not None:
+            found = self._reason(spec, name, state)
+            if found is None:
+                self.checksums[spec.suffix] = self._checksum(name, state)
+                self.changes += self._relabel(spec, state)
+                return
+            reason = found
         if spec.permanent:
             self._refuse_lost(spec, name, state, reason)
         self.checksums[spec.suffix] = UNKNOWN

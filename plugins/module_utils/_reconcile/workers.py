@@ -86,7 +86,7 @@ def administrator(management: Client, source: TenantSource) -> Administrator:
         raise HostedKubernetesError(
             f"TenantControlPlane {source.label}: Secret {name} has no admin.conf yet; run the tenant's playbook until the tenant is Ready"
         )
-    host, _, port = str(tenant.get("status", {}).get("controlPlaneEndpoint") or "").rpartition(":")
+    host, _unused, port = str(tenant.get("status", {}).get("controlPlaneEndpoint") or "").rpartition(":")
     endpoint = (host.strip("[]"), int(port)) if host and port.isdigit() else None
     return Administrator(parsed, base64.b64decode(data), endpoint)
 
@@ -167,7 +167,7 @@ def delete_tokens(client: Client, secret_names: list[str]) -> None:
 
 
 def _random_text(length: int) -> str:
-    return "".join(secrets.choice(bootstrap_token.ALPHABET) for _ in range(length))
+    return "".join(secrets.choice(bootstrap_token.ALPHABET) for _unused in range(length))
 
 
 # Nodes

@@ -339,3 +339,14 @@ def test_hardening_that_is_switched_off_takes_its_policy_away(complete: Tenant) 
     assert ("NetworkPolicy acme", "delete") in complete.run(changes=off).summary
     assert complete.get("NetworkPolicy") is None
     assert not complete.run(changes=off).changed
+
+
+def test_resource_taken_as_stored_keeps_what_an_earlier_call_applied(complete: Tenant) -> None:
+    spec = complete.live("TenantControlPlane")["spec"]
+    complete.patch("TenantControlPlane", {"metadata": {"finalizers": None}})
+    predicted = complete.run(name="acme", check=True)
+    assert predicted.summary == [("TenantControlPlane acme", "patch")]
+    assert_predicted(predicted, complete.run(name="acme"))
+    assert complete.live("TenantControlPlane")["spec"] == spec
+    assert complete.live("TenantControlPlane")["metadata"]["finalizers"] == [names.FINALIZER]
+    assert not complete.run(name="acme").changed

@@ -51,7 +51,7 @@ def test_only_the_data_is_left(tenant: Tenant) -> None:
     share = tenant.isolation
     forget_resource(tenant)
     for text in tenant.left():
-        kind, _, name = text.partition(" ")
+        kind, _unused, name = text.partition(" ")
         if kind != "datastore":
             tenant.delete(kind, name.rpartition("/")[2])
     assert tenant.absent().summary == [(f"{part} {share.schema}", "purge") for part in ("user", "role", "keys")]
@@ -97,7 +97,7 @@ def test_namespace_gone(ground: Ground, namespace: str) -> None:
     share = tenant.isolation
     forget_resource(tenant)
     for text in tenant.left():
-        kind, _, name = text.partition(" ")
+        kind, _unused, name = text.partition(" ")
         if kind != "datastore":
             tenant.delete(kind, name.rpartition("/")[2])
     ground.client.delete(resource_of("Namespace"), namespace)

@@ -46,8 +46,10 @@ def applied(api_server: ApiServer, recorded: Json) -> list[Json]:
     return [_apply(api_server, obj) for obj in _wanted(recorded["version"], WITH_KONNECTIVITY)]
 
 
-def _wanted(version: str, spec: Json = DEFAULT.spec) -> list[Json]:
-    tenant = parse({**DEFAULT.definition(version), "spec": {**spec, "kubernetes": {"version": version}}})
+def _wanted(version: str, spec: Json | None = None) -> list[Json]:
+    tenant = parse(
+        {**DEFAULT.definition(version), "spec": {**(DEFAULT.spec if spec is None else spec), "kubernetes": {"version": version}}}
+    )
     return objects(tenant, TenantInputs(DEFAULT.address, DEFAULT.port, CA_PLACEHOLDER, DEFAULT.address))
 
 

@@ -133,16 +133,16 @@ def test_spellings_of_the_server_are_no_change(run: Run, namespace: str) -> None
         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "view"},
         "subjects": [{"kind": "User", "name": "somebody"}],
     }
-    assert {action for _, action in brief(ladder(run, [policy, service, role], wait=False))} == {"create"}
+    assert {action for _unused, action in brief(ladder(run, [policy, service, role], wait=False))} == {"create"}
 
 
 def test_one_field_deep_inside(run: Run, namespace: str) -> None:
     run(deployment(namespace), wait=False)
     changed = ladder(run, deployment(namespace, env=[{"name": "A", "value": "2"}, {"name": "B", "value": "3"}]), wait=False)
-    paths = [path for path, _, _ in fields(changed)]
+    paths = [path for path, _unused1, _unused2 in fields(changed)]
     assert all(path.startswith("spec.template.spec.containers[0].env") for path in paths)
     removed = ladder(run, deployment(namespace, env=[]), wait=False)
-    assert [path for path, _, _ in fields(removed)] == ["spec.template.spec.containers[0].env"]
+    assert [path for path, _unused1, _unused2 in fields(removed)] == ["spec.template.spec.containers[0].env"]
 
 
 def crd(group: str) -> dict[str, Any]:

@@ -113,7 +113,7 @@ def test_text_that_its_program_refuses_leaves_the_old_file(tmp_path: Path) -> No
 
 
 def test_a_full_disk_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: object) -> None:
+    def full(*_unused: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(shutil, "copyfile", full)
@@ -125,7 +125,7 @@ def test_removes_files_and_folders_once(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder/file").write_bytes(b"")
     absent = [str(tmp_path / "folder"), str(tmp_path / "never")]
-    changes, _ = files.plan([], [], absent)
+    changes, _unused = files.plan([], [], absent)
     assert [change.path for change in changes] == absent[:1]
     files.apply(changes, [], [], {})
     assert files.plan([], [], absent)[0] == []
@@ -134,7 +134,7 @@ def test_removes_files_and_folders_once(tmp_path: Path) -> None:
 def test_diff_shows_text_and_only_checksums_of_binaries(tmp_path: Path) -> None:
     wanted = [WantedFile(str(tmp_path / "kubelet"), 0o755, sha256=DIGEST), WantedFile(str(tmp_path / "unit"), 0o644, content=b"new\n")]
     (tmp_path / "unit").write_bytes(b"old\n")
-    changes, _ = files.plan([], wanted, [])
+    changes, _unused = files.plan([], wanted, [])
     shown = files.diff(changes, wanted)
     assert "old" in shown["before"]
     assert "new" in shown["after"]

@@ -38,7 +38,7 @@ def test_the_lock_lets_one_in_at_a_time_and_leaves_no_file(tmp_path: Path) -> No
     most: list[int] = []
 
     def work(number: int) -> None:
-        for _ in range(20):
+        for _unused in range(20):
             with lab_system.exclusive(lock):
                 inside.append(number)
                 most.append(len(inside))

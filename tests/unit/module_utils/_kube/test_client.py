@@ -106,7 +106,7 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Script]]:
 def _serve(script: Script, listener: socket.socket, context: ssl.SSLContext) -> None:
     with contextlib.suppress(OSError):  # the listener is shut down at the end
         while True:
-            raw, _ = listener.accept()
+            raw, _unused = listener.accept()
             script.connections += 1
             with contextlib.suppress(OSError, ssl.SSLError), raw, context.wrap_socket(raw, server_side=True) as connection:
                 _answer(script, connection)
@@ -130,7 +130,7 @@ def _head(connection: ssl.SSLSocket) -> str:
         if not piece:
             return ""
         data += piece
-    head, _, body = data.partition(b"\r\n\r\n")
+    head, _unused, body = data.partition(b"\r\n\r\n")
     sizes = [int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.startswith(b"Content-Length")]
     while sizes and len(body) < sizes[0]:
         body += connection.recv(65536)
@@ -144,7 +144,7 @@ def statuses(client: Client) -> list[int]:
 def test_connections_are_kept(serve: Callable[..., Script]) -> None:
     script = serve(*[answer(200)] * 3)
     with Client(script.access()) as client:
-        for _ in range(3):
+        for _unused in range(3):
             client.request("GET", "/version")
     assert script.connections == 1
 
@@ -205,7 +205,7 @@ def test_passing_faults_are_waited_out(
     ids=["create", "apply 500", "raw", "raw turned away", "longer than the time allowed", "lasting"],
 )
 def test_other_faults_are_raised(serve: Callable[..., Script], answers: list[bytes], act: str, seen: list[int]) -> None:
-    with Client(serve(*answers).access(), sleep=lambda _: None) as client, pytest.raises(ApiError, match="told"):
+    with Client(serve(*answers).access(), sleep=lambda _unused: None) as client, pytest.raises(ApiError, match="told"):
         _act(client, act)
     assert statuses(client) == seen
 
@@ -337,7 +337,7 @@ def test_name_that_does_not_resolve() -> None:
 
 def test_server_without_tls(serve: Callable[..., Script]) -> None:
     def speak(listener: socket.socket) -> None:
-        connection, _ = listener.accept()
+        connection, _unused = listener.accept()
         with connection:
             connection.recv(1000)
             connection.sendall(b"HTTP/1.0 400 Bad Request\r\n\r\n")
@@ -368,7 +368,7 @@ def test_proxy(serve: Callable[..., Script], reply: bytes, message: str | None) 
     heads: list[bytes] = []
 
     def proxy(listener: socket.socket) -> None:
-        connection, _ = listener.accept()
+        connection, _unused = listener.accept()
         with connection, socket.create_connection(("127.0.0.1", script.port)) as target:
             heads.append(connection.recv(65536))
             connection.sendall(reply)

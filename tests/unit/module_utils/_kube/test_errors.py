@@ -51,7 +51,7 @@ def _status(code: int, reason: str = "", message: str = "told", **fields: Any) -
 )
 def test_class_follows_the_answer(code: int, reason: str, kind: type[ApiError]) -> None:
     error = _error(code, _status(code, reason))
-    assert type(error) is kind
+    assert error.__class__ is kind
     assert (error.status, error.reason, error.message, error.method, error.path) == (code, reason, "told", "PATCH", "/api/v1/x")
     assert error.msg == f"https://a:6443: PATCH /api/v1/x: {code} {reason}: told"
 

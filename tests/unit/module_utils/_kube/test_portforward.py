@@ -94,7 +94,7 @@ def test_bytes_go_both_ways(server: Server, client: Client) -> None:
 
 
 def test_much_data_in_many_connections_at_once(client: Client) -> None:
-    data = [os.urandom(2_500_000) for _ in range(4)]
+    data = [os.urandom(2_500_000) for _unused in range(4)]
     with PortForward(client, "team", "p", 6443) as forward, ThreadPoolExecutor(4) as pool:
         answers = list(pool.map(lambda item: _say(forward, item), data))
     assert answers == [item.upper() for item in data]

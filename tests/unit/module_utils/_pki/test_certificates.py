@@ -133,7 +133,7 @@ def test_leaf_fields() -> None:
 
 
 def test_serials_are_random() -> None:
-    pairs = [new_leaf(CA, ADMIN, algorithm=EC, now=NOW) for _ in range(5)]
+    pairs = [new_leaf(CA, ADMIN, algorithm=EC, now=NOW) for _unused in range(5)]
     assert len({load_certificate(pair.certificate).serial_number for pair in pairs}) == 5
 
 

@@ -75,7 +75,7 @@ def test_pkcs8_key_of_another_tool_is_read() -> None:
 
 
 def test_service_account_halves_of_two_pairs_are_refused() -> None:
-    one, other = (new_service_account_keys(algorithm=KeyAlgorithm.ECDSA_P256) for _ in range(2))
+    one, other = (new_service_account_keys(algorithm=KeyAlgorithm.ECDSA_P256) for _unused in range(2))
     with pytest.raises(PkiError, match="does not belong to the private key"):
         check_service_account_keys(ServiceAccountKeys(public=one.public, key=other.key))
     check_service_account_keys(ServiceAccountKeys(public=one.public + other.public, key=other.key))

@@ -12,7 +12,7 @@ import json
 import sys
 import tempfile
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.names import FIELD_MANAGER
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import KAMAJI_API_VERSION, Json
@@ -20,7 +20,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources i
 NAME: Final = "recorded.json"
 
 
-def _metadata(**more: Json) -> Json:
+def _metadata(**more: Any) -> Json:
     return {"name": "acme", "namespace": "default", **more}
 
 

@@ -44,14 +44,14 @@ go 1.26.0
 godebug default=go1.26
 
 require (
-	k8s.io/api v0.0.0
-	k8s.io/klog/v2 v2.140.0
+\tk8s.io/api v0.0.0
+\tk8s.io/klog/v2 v2.140.0
 )
 
 replace (
-	k8s.io/api => ./staging/src/k8s.io/api
-	k8s.io/client-go => ./staging/src/k8s.io/client-go
-	example.com/other => example.com/fork v1.0.0
+\tk8s.io/api => ./staging/src/k8s.io/api
+\tk8s.io/client-go => ./staging/src/k8s.io/client-go
+\texample.com/other => example.com/fork v1.0.0
 )
 """
 

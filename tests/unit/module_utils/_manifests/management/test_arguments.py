@@ -105,7 +105,7 @@ EXTRA = "controlPlane__deployment__extraArgs"
 def replaced(flags: list[str], without: tuple[str, ...] = (), **values: str) -> list[str]:
     """Flags with other values ("_" stands for "-"), some left out."""
     new = {"--" + name.replace("_", "-"): value for name, value in values.items()}
-    result = [f"{name}={new.get(name, value)}" for name, _, value in (flag.partition("=") for flag in flags) if name not in without]
+    result = [f"{name}={new.get(name, value)}" for name, _unused, value in (flag.partition("=") for flag in flags) if name not in without]
     return result + [f"{name}={value}" for name, value in new.items() if not any(flag.startswith(name + "=") for flag in flags)]
 
 

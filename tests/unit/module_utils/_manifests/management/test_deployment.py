@@ -162,7 +162,9 @@ def test_every_file_a_flag_names_is_mounted() -> None:
     for item in result["containers"]:
         sources = [source.get("secret") or source["configMap"] for source in volumes[item["name"] + "-files"]["projected"]["sources"]]
         mounted = {f"/etc/kubernetes/{file['path']}" for source in sources for file in source["items"]}
-        named = {value for _, _, value in (flag.partition("=") for flag in item["args"]) if value.startswith("/etc/kubernetes/")}
+        named = {
+            value for _unused1, _unused2, value in (flag.partition("=") for flag in item["args"]) if value.startswith("/etc/kubernetes/")
+        }
         assert named == mounted
 
 
