@@ -18,7 +18,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import HostedKubernetesError
 
-Result = Dict[str, Any]
+Result = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -26,11 +26,11 @@ class ArgumentSpec:
     """Options of a module with the rules between them, as one value that can be merged with others."""
 
     options: Mapping[str, Any] = field(default_factory=dict)
-    mutually_exclusive: List[List[str]] = field(default_factory=list)
-    required_together: List[List[str]] = field(default_factory=list)
-    required_one_of: List[List[str]] = field(default_factory=list)
-    required_if: List[List[Any]] = field(default_factory=list)
-    required_by: Mapping[str, List[str]] = field(default_factory=dict)
+    mutually_exclusive: list[list[str]] = field(default_factory=list)
+    required_together: list[list[str]] = field(default_factory=list)
+    required_one_of: list[list[str]] = field(default_factory=list)
+    required_if: list[list[Any]] = field(default_factory=list)
+    required_by: Mapping[str, list[str]] = field(default_factory=dict)
 
     def merge(self, other: ArgumentSpec) -> ArgumentSpec:
         return ArgumentSpec(

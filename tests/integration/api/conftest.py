@@ -16,7 +16,13 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.connection
 from ansible_collections.hosted.kubernetes.tests.support.apiserver import ApiServer, running_api_server
 from ansible_collections.hosted.kubernetes.tests.support.bundle import bundle_directory
 from ansible_collections.hosted.kubernetes.tests.support.etcd import Etcd, running_etcd
-from ansible_collections.hosted.kubernetes.tests.support.tenants import Ground, Tenant, datastore_definition, install_definitions, open_driver
+from ansible_collections.hosted.kubernetes.tests.support.tenants import (
+    Ground,
+    Tenant,
+    datastore_definition,
+    install_definitions,
+    open_driver,
+)
 
 
 @pytest.fixture(scope="session")
