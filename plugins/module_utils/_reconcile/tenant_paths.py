@@ -42,12 +42,16 @@ class Path:
 class Paths:
     """All ways. With only a kubeconfig of the tenant, nothing is known of its replicas.
 
-    replicas: pods of the control plane that are ready. problems: why others are not, "" when all that are wanted are.
+    replicas: pods of the control plane that are ready, the last ways. problems: why others are not, "" when all that are wanted are.
     """
 
     all: tuple[Path, ...]
     replicas: tuple[str, ...] = ()
     problems: str = ""
+
+    def __str__(self) -> str:
+        others = [path.label for path in self.all[: len(self.all) - len(self.replicas)]]
+        return " and ".join([*others, *([f"each of {len(self.replicas)} replicas"] if self.replicas else [])])
 
 
 @contextmanager

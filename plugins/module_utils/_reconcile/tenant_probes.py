@@ -113,8 +113,7 @@ def _on_every_way(target: Target, attempt: Callable[[Client, CheckPod], None]) -
     items = [(path, pod) for path in target.paths.all for pod in target.pods]
     refusals = sum(_each(items, one))
     late = f"; the first of them after {refusals} refusals" if refusals else ""
-    ways = ", ".join(path.label for path in target.paths.all)
-    return f"{len(items) * (target.repeats + 1)} times, {_pods(target.pods)}, through {ways}{late}"
+    return f"{len(items) * (target.repeats + 1)} connections to {_pods(target.pods)}, through {target.paths}{late}"
 
 
 # From pod to pod
@@ -175,7 +174,7 @@ class Insides:
                 _settle(lambda: self._run(pod, "connect", name, "--timeout=5s"), self._target.settle_s)
 
         _each([(pod, name) for pod in self._target.pods for name in names], one)
-        return f"{', '.join(names)} from {_pods(self._target.pods)}"
+        return f"the Service by its full and its short name, the API server's Service, in {domain}, from {_pods(self._target.pods)}"
 
     def _reach(self, source: CheckPod, other: CheckPod) -> None:
         got = self._dial(source, other.ip, tenant_check.POD_PORT, 1)
