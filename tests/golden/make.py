@@ -221,7 +221,7 @@ _Dumper.add_representer(str, _text)
 def _write(directory: Path, recorded: Json) -> None:
     directory.mkdir(parents=True, exist_ok=True)
     for name, scenario in recorded["scenarios"].items():
-        text = yaml.dump_all(scenario["sent"], Dumper=_Dumper, width=140)
+        text = yaml.dump(scenario["sent"], Dumper=_Dumper, width=140)
         (directory / f"{name}.yaml").write_text(text, encoding="utf-8")
     images = {name: scenario["images"] for name, scenario in recorded["scenarios"].items()}
     summary = {"kubeadm": recorded["version"], "images": images}

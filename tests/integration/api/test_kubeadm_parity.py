@@ -71,7 +71,7 @@ def _json(value: Any) -> Json:
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
 def test_kubeadm_still_makes_what_the_golden_files_hold(recorded: Json, scenario: Scenario) -> None:
     folder = GOLDEN / ".".join(recorded["version"].removeprefix("v").split(".")[:2])
-    golden = list(yaml.safe_load_all((folder / f"{scenario.name}.yaml").read_text(encoding="utf-8")))
+    golden = yaml.safe_load((folder / f"{scenario.name}.yaml").read_text(encoding="utf-8"))
     summary = yaml.safe_load((folder / "kubeadm.yaml").read_text(encoding="utf-8"))
     assert recorded["version"] == summary["kubeadm"], f"run make golden with kubeadm {recorded['version']}"
     assert recorded["scenarios"][scenario.name]["sent"] == golden

@@ -31,7 +31,7 @@ def _summary(minor: str) -> Json:
 
 
 def _golden(minor: str, scenario: Scenario) -> list[Json]:
-    return list(yaml.safe_load_all((GOLDEN / minor / f"{scenario.name}.yaml").read_text(encoding="utf-8")))
+    return list(yaml.safe_load((GOLDEN / minor / f"{scenario.name}.yaml").read_text(encoding="utf-8")))
 
 
 def _ours(minor: str, scenario: Scenario) -> dict[str, Json]:
