@@ -117,7 +117,8 @@ class Tenant:
     @property
     def isolation(self) -> Isolation:
         """Its share of the datastore when the definition names none."""
-        return Isolation(f"{self.namespace}_{self.name}", f"{self.namespace}_{self.name}")
+        schema = names.default_schema(self.namespace, self.name)
+        return Isolation(schema, schema)
 
     def definition(self, changes: Mapping[str, Any] | None = None) -> Json:
         """A tenant that sleeps; its address is that of its Service, so not known before. A change to None removes a field."""

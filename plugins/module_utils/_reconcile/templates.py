@@ -51,6 +51,7 @@ _OUTSIDE_PODS: Final = (
     ("networkProfile", "certSANs"),
     ("writePermissions",),
 )
+_SWITCHES: Final = frozenset({"konnectivity"})
 
 
 def settle(
@@ -103,7 +104,8 @@ def _without(spec: Json, paths: tuple[tuple[str, ...], ...]) -> Json:
     result = spec
     for path in paths:
         result = _drop(result, path)
-    return result
+    found: Json = _without_empty(result)
+    return found
 
 
 def _drop(value: Any, path: tuple[str, ...]) -> Any:
@@ -112,6 +114,14 @@ def _drop(value: Any, path: tuple[str, ...]) -> Any:
     if len(path) == 1:
         return {key: item for key, item in value.items() if key != path[0]}
     return {**value, path[0]: _drop(value[path[0]], path[1:])}
+
+
+def _without_empty(value: Any) -> Any:
+    """Without objects that hold nothing: they mean the same as none, but for an addon, which is on when it is there."""
+    if not isinstance(value, Mapping):
+        return value
+    cleaned = {key: _without_empty(item) for key, item in value.items()}
+    return {key: item for key, item in cleaned.items() if item != {} or key in _SWITCHES}
 
 
 def _wrap(template: Json) -> Json:

@@ -93,6 +93,7 @@ class TenantRun:
         self.outcome = Outcome(desired.tenant.key)
         self._stack = ExitStack()
         self._inside: Client | None = None
+        self._planned: tuple[Observed, Plan] | None = None
         self._exposed = False
         self._starting = False
 
@@ -108,10 +109,13 @@ class TenantRun:
         return self.desired.tenant.namespace, self.desired.tenant.name
 
     def plan(self) -> Plan:
-        """Plan from what is observed; reads the Secrets a sound plan needs."""
+        """Plan from what is observed; reads the Secrets a sound plan needs. The same observation is planned from once."""
         while True:
+            if self._planned and self._planned[0] is self.observed:
+                return self._planned[1]
             result = make_plan(self.desired, self.observed, self.context.now())
             if not result.unread:
+                self._planned = (self.observed, result)
                 return result
             self.observed = read_secrets(self.context.client, self.observed, self._key, result.unread)
 
