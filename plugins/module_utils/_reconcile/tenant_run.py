@@ -267,7 +267,7 @@ class TenantRun:
         """Until every replica is of the current template and no old pod is left, also not a terminating one."""
         self._wait_deployment(lambda live: live is not None and deployment_problem(live) is None)
         deployment = self.observed.find("Deployment", self.desired.tenant.name) or {}
-        wanted = (deployment.get("status") or {}).get("replicas", 0)
+        wanted = (deployment.get("spec") or {}).get("replicas", 0)
         pods = wait_until(
             self.context.client,
             resource_of("Pod"),
