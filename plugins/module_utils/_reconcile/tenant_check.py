@@ -142,7 +142,7 @@ class _Looked:
             few = len(found.ready) + len(found.cordoned) + len(found.problems) < minimum
             return pure.joined([*found.problems, *([f"{len(objects)} of at least {minimum} nodes have joined"] if few else [])])
 
-        objects = self._wait("Node", "", "nodes", problems)
+        objects = self._wait("Node", "", "workers", problems)
         found = pure.workers(objects.values())
         cordoned = f"; left out, since cordoned: {', '.join(found.cordoned)}" if found.cordoned else ""
         return f"{len(found.ready)} Ready: {', '.join(found.ready)}{cordoned}"
@@ -207,7 +207,7 @@ class _Space:
         self._service_ip = self._client.create(manifests.service(self._name))["spec"]["clusterIP"]
         self._client.create(manifests.deployment(self._name, self._options.image, self._nodes))
         served = self._wait_for_pods(
-            lambda found: not pure.unserved(found.values(), self._nodes), f"pods of {self._options.image}", self._unserved
+            lambda found: not pure.unserved(found.values(), self._nodes), f"image {self._options.image}", self._unserved
         )
         self._pods = pure.check_pods(served.values())
         return f"one on each of {', '.join(self._nodes)}"

@@ -168,12 +168,15 @@ class Insides:
         # The short name needs the search list; the API server is reached by what every client in a pod uses.
         names = (service, f"{tenant_check.NAME}:{tenant_check.SERVICE_PORT}", f"kubernetes.default.svc.{domain}:443")
 
-        def one(item: tuple[CheckPod, str]) -> None:
-            pod, name = item
-            with _located(f"from node {pod.node}, {name}"):
+        def connect(pod: CheckPod, name: str) -> None:
+            with _located(f"from node {pod.node} to {name}"):
                 _settle(lambda: self._run(pod, "connect", name, "--timeout=5s"), self._target.settle_s)
 
-        _each([(pod, name) for pod in self._target.pods for name in names], one)
+        def one(pod: CheckPod) -> None:
+            for name in names:
+                connect(pod, name)
+
+        _each(self._target.pods, one)
         return f"the Service by its full and its short name, the API server's Service, in {domain}, from {_pods(self._target.pods)}"
 
     def _reach(self, source: CheckPod, other: CheckPod) -> None:
