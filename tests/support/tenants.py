@@ -167,10 +167,8 @@ class Tenant:
     def die_after(self, number: int, **options: Any) -> None:
         """Make the same call in a process of its own that is killed (SIGKILL) right after change `number`."""
         argument = (str(self.ground.kubeconfig), self.request(**options), number)
-        process = _processes().Process(target=_run_and_die, args=argument)
-        process.start()
-        process.join(60)
-        assert process.exitcode == -signal.SIGKILL, f"not killed after change {number}: ended with {process.exitcode}"
+        status = run_and_die(*argument)
+        assert status == -signal.SIGKILL, f"not killed after change {number}: ended with {status}"
 
     def get(self, kind: str, name: str | None = None) -> Json | None:
         """An object of its namespace; by default the one named as the tenant."""
@@ -289,18 +287,25 @@ def _set(node: Json, keys: list[str], value: Any) -> None:
         node[keys[-1]] = copy.deepcopy(value)
 
 
-def _processes() -> Any:
-    """Processes forked from a server that has imported the engine, and never opened a connection."""
+def run_and_die(kubeconfig: str, request: Request, number: int, *, timeout_s: float = 20.0) -> int | None:
+    """Call the engine in a process of its own that is killed (SIGKILL) right after change `number`; return its exit status.
+
+    0 means that there were fewer changes, and that the call ended well. The holder of its Lease is always the same.
+    """
     context = multiprocessing.get_context("forkserver")
-    # The server does not learn sys.path from its parent.
+    # The server, which has imported the engine and never opened a connection, does not learn sys.path from its parent.
     os.environ["PYTHONPATH"] = str(COLLECTION.parents[2])
     context.set_forkserver_preload([__name__])
-    return context
+    process = context.Process(target=_call_and_die, args=(kubeconfig, request, number, timeout_s))
+    process.start()
+    process.join(timeout_s + 40)
+    return process.exitcode
 
 
-def _run_and_die(kubeconfig: str, request: Request, number: int) -> None:
+def _call_and_die(kubeconfig: str, request: Request, number: int, timeout_s: float) -> None:
+    settings = settings_of(holder="killed", timeout_s=timeout_s, after_change=partial(_die, number))
     with connect(ConnectionOptions(kubeconfig=kubeconfig)) as client:
-        call.run(client, request, settings_of(holder="killed", after_change=partial(_die, number)))
+        call.run(client, request, settings)
 
 
 def _die(number: int, count: int) -> None:
