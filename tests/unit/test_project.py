@@ -178,3 +178,16 @@ def test_doc_fragment_is_valid_yaml(fragment: str) -> None:
 def test_version_is_not_behind_its_changelog() -> None:
     released = [tuple(map(int, version.split("."))) for version in load("changelogs/changelog.yaml")["releases"]]
     assert all(tuple(map(int, load("galaxy.yml")["version"].split("."))) >= version for version in released)
+
+
+def test_what_is_not_used_has_a_name() -> None:
+    """`_` is kept for translation functions by ansible-test, which takes minutes to say so."""
+    found = [
+        f"{path.relative_to(COLLECTION)}:{node.lineno}"
+        for folder in ("plugins", "tests", "tools")
+        for path in (COLLECTION / folder).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if (isinstance(node, ast.Name) and node.id == "_") or (isinstance(node, ast.arg) and node.arg == "_")
+    ]
+
+    assert found == []

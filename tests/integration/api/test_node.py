@@ -27,7 +27,7 @@ TAINTS = [{"key": "gpu", "value": "yes", "effect": "PreferNoSchedule"}]
 @pytest.fixture
 def nodes(api_server: ApiServer) -> Iterator[list[str]]:
     """Two Nodes as kubelets register them, with a taint of somebody else."""
-    names = [f"node-{secrets.token_hex(4)}" for _ in range(2)]
+    names = [f"node-{secrets.token_hex(4)}" for _unused in range(2)]
     for name in names:
         metadata = {"name": name, "labels": {"kubernetes.io/os": "linux"}}
         body = {"apiVersion": "v1", "kind": "Node", "metadata": metadata, "spec": {"taints": [FOREIGN]}}
