@@ -136,10 +136,15 @@ class UnitSupervisor(Supervisor):
         )
 
     def kill(self, machine: str, timeout_s: float) -> None:
-        """Kill every process of the unit and wait until systemd has noticed."""
-        run(["systemctl", "kill", "--signal=KILL", self._unit(machine)], check=False)
-        run(["systemctl", "stop", self._unit(machine)], check=False, timeout_s=timeout_s)
-        run(["systemctl", "reset-failed", self._unit(machine)], check=False)
+        """Kill the machine's first process, which ends all others; systemd-nspawn then cleans up and ends by itself."""
+        unit = self._unit(machine)
+        main = run(["systemctl", "show", "--property=MainPID", "--value", unit], check=False).stdout.strip()
+        for process in _children(int(main or 0)):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+        run(["systemctl", "stop", unit], check=False, timeout_s=timeout_s)
+        run(["systemctl", "reset-failed", unit], check=False)
+        _forget(machine)
 
     def machines(self) -> list[str]:
         """Read them from the loaded units."""
@@ -275,6 +280,14 @@ def _remove_group(path: str) -> bool:
     return True
 
 
+def _children(process: int) -> list[int]:
+    try:
+        with open(f"/proc/{process}/task/{process}/children", encoding="utf-8") as source:
+            return [int(child) for child in source.read().split()]
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+
+
 def _command(process: int) -> str:
     try:
         with open(f"/proc/{process}/comm", encoding="utf-8") as source:
@@ -289,7 +302,7 @@ def _copy(source: str, target: str) -> None:
 
 
 def _forget(machine: str) -> None:
-    """Remove what a killed systemd-nspawn leaves in /run; where systemd runs it does this itself."""
+    """Remove what a killed systemd-nspawn leaves in /run."""
     for kind in ("propagate", "unix-export"):
         path = os.path.join(_RUNTIME_DIRECTORY, kind, machine)
         if os.path.isdir(path):
