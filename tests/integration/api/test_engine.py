@@ -148,6 +148,8 @@ def test_lost_authority_is_never_made_again(complete: Tenant, suffix: str, delet
 CHANGED: Final[tuple[tuple[str, str, Json, str, str], ...]] = (
     ("Service", "", {"spec": {"externalTrafficPolicy": None, "selector": {"kamaji.clastix.io/name": "other"}}}, "patch", "spec.selector"),
     ("Service", "", {"metadata": {"labels": {names.LABEL_COMPONENT: None}}}, "patch", "metadata.labels"),
+    ("Service", "", {"spec": {"selector": {"more": "x"}}}, "patch", "spec.selector.more"),
+    ("NetworkPolicy", "", {"spec": {"podSelector": {"matchLabels": {"more": "x"}}}}, "patch", "spec.podSelector.matchLabels.more"),
     ("NetworkPolicy", "", {"spec": {"policyTypes": ["Egress"]}}, "patch", "spec.policyTypes"),
     ("NetworkPolicy", "", {"spec": {"ingress": [{}]}}, "patch", "spec.ingress"),
     ("ConfigMap", names.KUBEADM_CONFIG, {"data": {"ClusterConfiguration": "somebody's"}}, "patch", "data.ClusterConfiguration"),
@@ -170,6 +172,16 @@ def test_changed_field_is_mended(complete: Tenant, kind: str, suffix: str, body:
     complete.patch(kind, body, f"acme{suffix}")
     (change,) = assert_mended(complete, [(f"{kind} acme{suffix}", action)]).plan
     assert [item["path"].startswith(path) for item in change["fields"]] == [True]
+
+
+@pytest.mark.parametrize(("kind", "suffix"), [*OBJECTS, *(("Secret", suffix) for suffix in FOLLOWS)])
+def test_object_that_lost_the_label_by_which_it_is_found(complete: Tenant, kind: str, suffix: str) -> None:
+    """It looks as if it did not exist; the same object is found again when it is to be made."""
+    uid = complete.live(kind, f"acme{suffix}")["metadata"]["uid"]
+    complete.patch(kind, {"metadata": {"labels": {names.LABEL_PROJECT: None}}}, f"acme{suffix}")
+    assert complete.run().changed
+    assert not complete.run().changed
+    assert complete.live(kind, f"acme{suffix}")["metadata"]["uid"] == uid
 
 
 @pytest.mark.parametrize("suffix", [*FOLLOWS, *AUTHORITIES])
