@@ -152,9 +152,10 @@ def observe(lab: Lab, supervisor: Supervisor) -> LabState:
 
 def _other_labs(lab: Lab) -> bool:
     try:
-        return any(entry.is_dir() and entry.name != lab.name for entry in os.scandir(os.path.join(lab.cache, "lab")))
+        names = os.listdir(os.path.join(lab.cache, "lab"))
     except FileNotFoundError:
         return False
+    return any(name != lab.name and os.path.isdir(os.path.join(lab.cache, "lab", name)) for name in names)
 
 
 def _listed(lab: Lab) -> set[str]:

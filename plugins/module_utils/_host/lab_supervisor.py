@@ -13,7 +13,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import subprocess
 import time
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -25,6 +24,24 @@ _NSPAWN = "systemd-nspawn"
 _ENVIRONMENT = {"SYSTEMD_SECCOMP": "0", "SYSTEMD_NSPAWN_API_VFS_WRITABLE": "1"}
 _START_TIMEOUT_S = 30.0
 _RUNTIME_DIRECTORY = "/run/systemd/nspawn"
+
+
+# Arguments: the log, files of cgroups to join, "--", a command that is left running in them and in a session of its own.
+_JOIN_AND_START = 'while [ "$1" != -- ]; do echo $$ >"$1"; shift; done; shift; cd /; setsid "$@" </dev/null >>"$0" 2>&1 &'
+
+# systemd-nspawn puts its groups into the root of the hierarchies "systemd" and "unified", which all machines share: each kubelet would take
+# the other machines' pods for orphans of its own. Mounted again inside a cgroup namespace, their root is the machine's own group.
+_OWN_ROOTS = """exec unshare --cgroup --mount --propagation slave sh -ec '
+for hierarchy in unified systemd; do
+    mountpoint -q /sys/fs/cgroup/$hierarchy || continue
+    umount /sys/fs/cgroup/$hierarchy
+    case $hierarchy in
+        unified) mount -t cgroup2 cgroup2 /sys/fs/cgroup/unified ;;
+        systemd) mount -t cgroup -o none,name=systemd cgroup /sys/fs/cgroup/systemd ;;
+    esac
+done
+exec "$@"' sh "$@"
+"""
 
 
 @dataclass(frozen=True)
@@ -188,31 +205,11 @@ class GroupSupervisor(Supervisor):
         """Start systemd-nspawn in its groups, in a session of its own that outlives the caller."""
         self._make_groups(start.machine)
         members = [os.path.join(directory, "cgroup.procs") for directory in self._directories(start.machine)]
-        # systemd-nspawn puts its groups into the root of the hierarchies "systemd" and "unified", which are shared by all machines: each
-        # kubelet would take the other machines' pods for orphans of its own. Mounted again inside a cgroup namespace their root is ours.
-        script = (
-            'while [ "$1" != -- ]; do echo $$ >"$1"; shift; done; shift; '
-            "exec unshare --cgroup --mount --propagation slave sh -ec '"
-            "for hierarchy in unified systemd; do "
-            "mountpoint -q /sys/fs/cgroup/$hierarchy || continue; umount /sys/fs/cgroup/$hierarchy; "
-            "case $hierarchy in "
-            "unified) mount -t cgroup2 cgroup2 /sys/fs/cgroup/unified;; "
-            "systemd) mount -t cgroup -o none,name=systemd cgroup /sys/fs/cgroup/systemd;; esac; done; "
-            'exec "$@"\' sh "$@"'
-        )
-        with open(start.log, "ab") as log:
-            process = subprocess.Popen(
-                ["sh", "-ec", script, "sh", *members, "--", *start.argv()],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-                cwd="/",
-                env={**os.environ, **_ENVIRONMENT},
-            )
+        settings = [f"{name}={value}" for name, value in _ENVIRONMENT.items()]
+        run(["sh", "-ec", _JOIN_AND_START, start.log, *members, "--", "env", *settings, "sh", "-ec", _OWN_ROOTS, "sh", *start.argv()])
         deadline = time.monotonic() + _START_TIMEOUT_S
         while not self.running(start.machine):
-            if process.poll() is not None or time.monotonic() > deadline:
+            if not self._processes(start.machine) or time.monotonic() > deadline:
                 raise LabError(f"machine {start.machine}: systemd-nspawn did not start, see {start.log}")
             time.sleep(0.02)
 
