@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +26,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.engin
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.info import tenants_info
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.observe import observe_tenant, secret_state
 from ansible_collections.hosted.kubernetes.tests.support.cluster import Cluster
-from ansible_collections.hosted.kubernetes.tests.support.tenants import Run, assert_predicted, run_and_die
+from ansible_collections.hosted.kubernetes.tests.support.tenants import Run, assert_predicted
 
 NAMESPACE = "tenants-test"
 STORE = {"datastore_name": "default", "datastore_remove_local_data": True}
@@ -184,22 +183,3 @@ def test_five_tenants_at_once_without_a_restart(fleet: Fleet) -> None:
     ]
     assert restarts == []
     fleet.run(*definitions, absent=True)
-
-
-def test_killed_after_every_single_change(fleet: Fleet) -> None:
-    """Each process makes one more change and is killed (SIGKILL), from nothing to ready and back to nothing."""
-    definition = fleet.definition("mortal")
-    # Changes of one stage are made several at a time, so that one kill may end several.
-    assert _killed_until_done(fleet, fleet.request(definition)) > 10
-    assert not fleet.run(definition).changed
-    assert _killed_until_done(fleet, fleet.request(definition, absent=True)) > 15
-    assert [item for item in fleet.left() if "mortal" in item] == []
-
-
-def _killed_until_done(fleet: Fleet, request: call.Request) -> int:
-    for count in range(200):
-        status = run_and_die(str(fleet.kubeconfig), request, 1, timeout_s=200.0)
-        assert status in (0, -signal.SIGKILL), f"ended with {status} after {count} kills"
-        if status == 0:
-            return count
-    raise AssertionError("200 kills were not enough")
