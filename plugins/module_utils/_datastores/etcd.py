@@ -92,7 +92,7 @@ class EtcdDriver:
     def __enter__(self) -> EtcdDriver:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *_exception: object) -> None:
         self.close()
 
     def close(self) -> None:

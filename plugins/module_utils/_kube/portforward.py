@@ -59,7 +59,7 @@ class PortForward:
         self._acceptor.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *_exception: object) -> None:
         self.close()
 
     @property

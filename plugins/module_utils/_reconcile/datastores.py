@@ -111,7 +111,7 @@ class Forwarding:
     def __enter__(self) -> Forwarding:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *_exception: object) -> None:
         self._stack.close()
 
     def forward(self, endpoint: Endpoint) -> tuple[str, int] | None:

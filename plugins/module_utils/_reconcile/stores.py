@@ -39,7 +39,7 @@ class Stores:
     def __enter__(self) -> Stores:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *_exception: object) -> None:
         self._stack.close()
 
     def driver(self, name: str) -> Driver:

@@ -100,7 +100,7 @@ class TenantRun:
     def __enter__(self) -> TenantRun:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *_exception: object) -> None:
         self._started()
         self._stack.close()
 

@@ -350,7 +350,7 @@ def test_the_store_shows_a_certificate_of_another_authority(etcd: Etcd, tmp_path
 def test_the_store_shows_a_certificate_for_another_name(etcd: Etcd) -> None:
     target = (etcd.host, etcd.port)
     with (
-        connect_etcd(store("other.example.com:2379"), credentials(etcd), forward=lambda _: target) as driver,
+        connect_etcd(store("other.example.com:2379"), credentials(etcd), forward=lambda _endpoint: target) as driver,
         pytest.raises(errors.DatastoreTlsError, match=r"Hostname mismatch.*other\.example\.com"),
     ):
         driver.probe()
@@ -358,7 +358,7 @@ def test_the_store_shows_a_certificate_for_another_name(etcd: Etcd) -> None:
 
 def test_a_forwarded_endpoint_is_checked_for_its_own_name(etcd: Etcd) -> None:
     target = (etcd.host, etcd.port)
-    with connect_etcd(store("localhost:1"), credentials(etcd), forward=lambda _: target) as driver:
+    with connect_etcd(store("localhost:1"), credentials(etcd), forward=lambda _endpoint: target) as driver:
         assert driver.probe().healthy
 
 

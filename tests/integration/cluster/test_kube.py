@@ -72,7 +72,7 @@ def test_many_large_answers_at_once(client: Client, kubeconfig: Path, namespace:
     with forward(client) as way, client_from_kubeconfig(kubeconfig.read_bytes(), server=NAME, resolve_to=way.address) as inside:
         inside.apply(body, force=True)
         with ThreadPoolExecutor(6) as pool:
-            found = list(pool.map(lambda _: inside.get(CONFIG_MAP, "a", namespace), range(24)))
+            found = list(pool.map(lambda _number: inside.get(CONFIG_MAP, "a", namespace), range(24)))
     assert {item["data"]["a"] == text for item in found if item} == {True}
     assert len(found) == 24
 

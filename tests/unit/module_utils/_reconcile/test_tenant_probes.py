@@ -32,7 +32,7 @@ class Way:
         self.open += 1
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *_exception: object) -> None:
         self.open -= 1
 
     def get_raw(self, path: str) -> str:
