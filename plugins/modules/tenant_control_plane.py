@@ -69,6 +69,14 @@ options:
     description: Wait until the control planes are ready, with no pod of an older template left.
     type: bool
     default: true
+  wait_exposed:
+    description:
+      - With O(wait), wait also until each published endpoint answers from where this module runs, and fail when it does not in time.
+      - Say V(false) when only workers have to reach it. The module then reaches the tenant through the management cluster, and
+        RV(tenants[].exposed) says what it saw. An address that exists in the management cluster only (C(serviceType) C(ClusterIP) without
+        C(networkProfile.address)) is never waited for.
+    type: bool
+    default: true
   wait_timeout:
     description: How long the whole call may wait, in seconds.
     type: int
@@ -187,6 +195,7 @@ SPEC = MANAGEMENT_CLUSTER.merge(
             "force": {"type": "bool", "default": False},
             "max_starting": {"type": "int", "default": 0},
             "wait": {"type": "bool", "default": True},
+            "wait_exposed": {"type": "bool", "default": True},
             "wait_timeout": {"type": "int", "default": 300},
         },
         mutually_exclusive=[["definition", "src", "name"]],
@@ -214,6 +223,7 @@ def main_with(module: AnsibleModule) -> dict[str, Any]:
         holder=f"{socket.gethostname()}-{os.getpid()}",
         check=module.check_mode,
         wait=params["wait"],
+        wait_exposed=params["wait_exposed"],
         timeout_s=params["wait_timeout"],
         max_starting=params["max_starting"],
     )

@@ -155,12 +155,7 @@ class Tenant:
 
     def run(self, definition: Any = None, *, settings: Mapping[str, Any] | None = None, check: bool = False, **options: Any) -> Run:
         """Call the engine as the module does. Raises HostedKubernetesError."""
-        client = self.ground.client
-        # A client keeps a limited number of calls, so that their number says nothing in a long session.
-        before = client.calls
-        result = call.run(client, self.request(definition, **options), settings_of(check=check, **(settings or {})))
-        known = {id(item) for item in before}
-        return Run(result, tuple(item for item in client.calls if id(item) not in known))
+        return recorded_run(self.ground.client, self.request(definition, **options), settings_of(check=check, **(settings or {})))
 
     def absent(self, **options: Any) -> Run:
         """Remove this tenant."""
@@ -255,6 +250,15 @@ class Run:
     @property
     def writes(self) -> list[str]:
         return [f"{item.method} {item.path}" for item in self.calls if item.method != "GET"]
+
+
+def recorded_run(client: Client, request: Request, settings: Settings) -> Run:
+    """Call the engine as the module does. Raises HostedKubernetesError."""
+    # A client keeps a limited number of calls, so that their number says nothing in a long session.
+    before = client.calls
+    result = call.run(client, request, settings)
+    known = {id(item) for item in before}
+    return Run(result, tuple(item for item in client.calls if id(item) not in known))
 
 
 def assert_predicted(predicted: Run, applied: Run) -> None:

@@ -310,6 +310,11 @@ class TenantControlPlane:
         return self.deployment.replicas_named and self.deployment.replicas == 0
 
     @property
+    def is_published(self) -> bool:
+        """Whether the endpoint is an address outside the management cluster's own network."""
+        return self.service.service_type != "ClusterIP" or bool(self.network.address)
+
+    @property
     def service_host(self) -> str:
         """Name of the API server's Service inside the management cluster."""
         return f"{self.name}.{self.namespace}.svc"

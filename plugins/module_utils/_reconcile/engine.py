@@ -46,11 +46,15 @@ _TENANTS_AT_ONCE: Final = 16
 
 @dataclass(frozen=True)
 class Settings:
-    """How a call works. holder: who we are, for Leases. max_starting: API servers that start at a time; 0 derives it."""
+    """How a call works. holder: who we are, for Leases. max_starting: API servers that start at a time; 0 derives it.
+
+    wait_exposed: with wait, whether published endpoints must answer from here too.
+    """
 
     holder: str
     check: bool = False
     wait: bool = True
+    wait_exposed: bool = True
     timeout_s: float = 300
     max_starting: int = 0
     now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
@@ -159,6 +163,7 @@ class Engine:
             say=self._settings.say,
             deadline=time.monotonic() + self._settings.timeout_s,
             starting=Starting(self._settings.max_starting or self._processors),
+            wait_exposed=self._settings.wait_exposed,
         )
 
     def _processors(self) -> int:

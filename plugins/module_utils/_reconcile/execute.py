@@ -27,6 +27,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.errors imp
     ConflictError,
     NotFoundError,
 )
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.cluster_ip import apply_service
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.facts import derive
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.observe import secret_state
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.observed import Desired, Observed, secret_record
@@ -126,6 +127,8 @@ class _Run:
 
     def _apply(self, client: Client, change: Change) -> Json:
         ours = change.object.kind != KIND
+        if change.object.kind == "Service":
+            return apply_service(client, change.body or {}, field_manager=names.FIELD_MANAGER)
         try:
             return client.apply(change.body or {}, field_manager=names.FIELD_MANAGER, force=ours)
         except ConflictError as error:

@@ -37,12 +37,19 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.obser
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.plan import Action, Barrier, Change, Deferred, Plan
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.planner import plan as make_plan
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.secret_plan import plan_secrets
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.secrets import url_host
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.stages import Stage
+
+# A network path has nothing to watch.
+_EXPOSED_PAUSE_S: Final = 0.5
 
 
 @dataclass(frozen=True)
 class Context:
-    """What all tenants of one call share. deadline: on the monotonic clock, seconds. starting: limits API servers that start."""
+    """What all tenants of one call share. deadline: on the monotonic clock, seconds. starting: limits API servers that start.
+
+    wait_exposed: whether a published endpoint must answer from here, or is looked at once.
+    """
 
     client: Client
     executor: Executor
@@ -52,6 +59,7 @@ class Context:
     say: Callable[[str], None]
     deadline: float
     starting: Starting
+    wait_exposed: bool = True
 
 
 class Starting:
@@ -225,7 +233,8 @@ class TenantRun:
         if wait and not tenant.asleep:
             with self._timed("rollout"):
                 self._wait_rollout()
-            self._wait_exposed()
+            with self._timed("exposed"):
+                self._wait_exposed()
         return False
 
     def _wait_address(self) -> None:
@@ -281,9 +290,19 @@ class TenantRun:
         self.observed = replace(self.observed, pods=tuple(pods.values()))
 
     def _wait_exposed(self) -> None:
-        """The published endpoint is checked once more when pods were replaced after the first look."""
-        if not self._exposed and (endpoint := self._endpoint()):
+        """Until the published endpoint answers from here; an address that exists in the management cluster only is looked at once."""
+        tenant, endpoint = self.desired.tenant, self._endpoint()
+        while not self._exposed and endpoint:
             self._exposed = answers(*endpoint)
+            if self._exposed or not self.context.wait_exposed or not tenant.is_published:
+                return
+            if time.monotonic() > self.context.deadline:
+                raise HostedKubernetesError(
+                    f"TenantControlPlane {tenant.key}: is Ready, but not Exposed: {url_host(endpoint[0])}:{endpoint[1]} does not answer "
+                    "from this machine; look at the load balancer and at routes and firewalls on the way, or say wait_exposed: false "
+                    "when only workers have to reach it"
+                )
+            time.sleep(_EXPOSED_PAUSE_S)
 
     def _connect(self) -> Client:
         if self._inside is None:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api import names
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import HostedKubernetesError
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json, ObjectRef, resource_of
 from ansible_collections.hosted.kubernetes.plugins.module_utils._host.lab_names import lab_network
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.client import Client
@@ -26,7 +28,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.engin
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.info import tenants_info
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.observe import observe_tenant, secret_state
 from ansible_collections.hosted.kubernetes.tests.support.cluster import Cluster
-from ansible_collections.hosted.kubernetes.tests.support.tenants import Run, assert_predicted
+from ansible_collections.hosted.kubernetes.tests.support.tenants import Run, assert_predicted, recorded_run, run_and_die
 
 NAMESPACE = "tenants-test"
 STORE = {"datastore_name": "default", "datastore_remove_local_data": True}
@@ -57,10 +59,8 @@ class Fleet:
         return call.Request(list(definitions), None, None, NAMESPACE, absent, rollout_now=False, renew_before_days=30, force=False)
 
     def run(self, *definitions: Json, absent: bool = False, **settings: Any) -> Run:
-        before = len(self.client.calls)
         wanted = Settings(**{"holder": "test", "timeout_s": 240.0, **settings})
-        result = call.run(self.client, self.request(*definitions, absent=absent), wanted)
-        return Run(result, self.client.calls[before:])
+        return recorded_run(self.client, self.request(*definitions, absent=absent), wanted)
 
     def pods(self, name: str) -> list[Json]:
         selector = f"{names.LABEL_NAME}={name}"
@@ -162,10 +162,12 @@ def test_scaling_replaces_no_pod(fleet: Fleet, acme: Json) -> None:
 def test_an_endpoint_that_only_workers_reach(fleet: Fleet) -> None:
     """Nothing answers at the published address from here: ready through a port-forward, but not exposed."""
     definition = fleet.definition("hidden", service="ClusterIP", network={"address": fleet.nobody})
-    run = fleet.run(definition)
+    run = fleet.run(definition, wait_exposed=False)
     assert run.tenant["phase"] == "Ready"
     assert not run.tenant["exposed"]
-    assert not fleet.run(definition).changed
+    assert not fleet.run(definition, wait_exposed=False).changed
+    with pytest.raises(HostedKubernetesError, match=rf"is Ready, but not Exposed: {fleet.nobody}:6443 does not answer from this machine"):
+        fleet.run(definition, timeout_s=3)
     fleet.run(definition, absent=True)
     assert fleet.left() == [item for item in fleet.left() if "acme" in item]
 
@@ -183,3 +185,22 @@ def test_five_tenants_at_once_without_a_restart(fleet: Fleet) -> None:
     ]
     assert restarts == []
     fleet.run(*definitions, absent=True)
+
+
+def test_killed_after_every_single_change(fleet: Fleet) -> None:
+    """Each process makes one more change and is killed (SIGKILL), from nothing to ready and back to nothing."""
+    definition = fleet.definition("mortal")
+    # Changes of one stage are made several at a time, so that one kill may end several.
+    assert _killed_until_done(fleet, fleet.request(definition)) > 10
+    assert not fleet.run(definition).changed
+    assert _killed_until_done(fleet, fleet.request(definition, absent=True)) > 15
+    assert [item for item in fleet.left() if "mortal" in item] == []
+
+
+def _killed_until_done(fleet: Fleet, request: call.Request) -> int:
+    for count in range(200):
+        status = run_and_die(str(fleet.kubeconfig), request, 1, timeout_s=200.0)
+        assert status in (0, -signal.SIGKILL), f"ended with {status} after {count} kills"
+        if status == 0:
+            return count
+    raise AssertionError("200 kills were not enough")
