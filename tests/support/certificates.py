@@ -36,6 +36,9 @@ class Authority:
         builder = _builder(self._name, self._name, self._key.public_key())
         builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         builder = builder.add_extension(_key_usage(is_ca=True), critical=True)
+        # Python 3.13 refuses certificates without key identifiers.
+        self._key_id = x509.SubjectKeyIdentifier.from_public_key(self._key.public_key())
+        builder = builder.add_extension(self._key_id, critical=False)
         self.pair = _write(directory, name, builder.sign(self._key, hashes.SHA256()), self._key)
 
     def server(self, name: str, hosts: tuple[str, ...] = ("127.0.0.1", "localhost")) -> Pair:
@@ -52,6 +55,8 @@ class Authority:
         builder = _builder(_subject(name, groups), self._name, key.public_key())
         builder = builder.add_extension(_key_usage(is_ca=False), critical=True)
         builder = builder.add_extension(x509.ExtendedKeyUsage(usages), critical=False)
+        authority = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(self._key_id)
+        builder = builder.add_extension(authority, critical=False)
         if hosts:
             builder = builder.add_extension(x509.SubjectAlternativeName(hosts), critical=False)
         return _write(self._directory, name, builder.sign(self._key, hashes.SHA256()), key)
