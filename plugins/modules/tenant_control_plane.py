@@ -170,6 +170,7 @@ tenants:
 """
 
 import os
+import secrets
 import socket
 from typing import Any
 
@@ -220,7 +221,9 @@ def main_with(module: AnsibleModule) -> dict[str, Any]:
         force=params["force"],
     )
     settings = call.Settings(
-        holder=f"{socket.gethostname()}-{os.getpid()}",
+        # Containers may share host name and process number.
+        holder=f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}",
+        say=module.warn,
         check=module.check_mode,
         wait=params["wait"],
         wait_exposed=params["wait_exposed"],

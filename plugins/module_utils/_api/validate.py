@@ -19,6 +19,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._api import vers
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.crd_fields import FIELDS
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import KAMAJI_API_VERSION, Json
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.shape import nearest, shape_problems, shown, without_nulls
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.share import share_of
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.tenant_control_plane import (
     DEFAULT_POD_CIDR,
     DEFAULT_SERVICE_CIDR,
@@ -64,7 +65,7 @@ def problems(definition: Json, *, live: Json | None = None, others: Sequence[Jso
     if live:
         found += _change_problems(without_nulls(live.get("spec") or {}), (live.get("status") or {}).get("storage") or {}, spec)
     for other in others:
-        found += _neighbour_problems(definition, spec, other)
+        found += _neighbour_problems(definition, spec, live, other)
     return found
 
 
@@ -330,16 +331,17 @@ def _change_problems(old: Json, storage: Json, new: Json) -> Iterator[str]:
 # What only one tenant can have
 
 
-def _neighbour_problems(definition: Json, spec: Json, other: Json) -> Iterator[str]:
+def _neighbour_problems(definition: Json, spec: Json, live: Json | None, other: Json) -> Iterator[str]:
     mine, theirs = _key(definition), _key(other)
     if mine == theirs:
         yield f"{KIND} {mine} is defined twice; keep one of the definitions"
         return
     neighbour = other.get("spec") or {}
-    if (spec.get("dataStore") or "") == (neighbour.get("dataStore") or ""):
-        for field in ("dataStoreSchema", "dataStoreUsername"):
-            if spec.get(field) and spec[field] == neighbour.get(field):
-                yield f"spec.{field} {shown(spec[field])} is that of {KIND} {theirs} in the same DataStore; choose another one"
+    share, taken = share_of(definition, (live or {}).get("status")), share_of(other)
+    if share.overlaps(taken):
+        same_schema = share.schema == taken.schema
+        field, value = ("dataStoreSchema", share.schema) if same_schema else ("dataStoreUsername", share.user)
+        yield f"spec.{field} {shown(value)} is that of {KIND} {theirs} in the same DataStore; choose another one"
     shared = _node_ports(spec) & _node_ports(neighbour)
     if shared:
         numbers = ", ".join(map(str, sorted(shared)))

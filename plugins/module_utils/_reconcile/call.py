@@ -5,15 +5,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from ansible_collections.hosted.kubernetes.plugins.module_utils._api import names
-from ansible_collections.hosted.kubernetes.plugins.module_utils._api.datastore import DEFAULT_NAME
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import HostedKubernetesError, InvalidError
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json, resource_of
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.share import Share, share_of
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.tenant_control_plane import KIND, parse
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.client import Client
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.errors import NotFoundError
@@ -108,18 +107,19 @@ def _absent(client: Client, request: Request, settings: Settings) -> list[Outcom
         definitions: list[Json] = [{"metadata": {"name": request.name, "namespace": request.namespace}}]
     else:
         definitions = _definitions(request)
-    return Engine(client, settings).absent([_absent_one(item, force=request.force) for item in definitions])
+    stored = {_key(item): share_of(item) for item in _all_stored(client)}
+    return Engine(client, settings).absent([_absent_one(item, stored, force=request.force) for item in definitions])
 
 
-def _absent_one(definition: Json, *, force: bool) -> Absent:
-    metadata, spec = definition["metadata"], definition.get("spec") or {}
-    if not metadata.get("name"):
+def _absent_one(definition: Json, stored: Mapping[str, Share], *, force: bool) -> Absent:
+    if not definition["metadata"].get("name"):
         raise InvalidError("metadata.name is missing; name the tenant to delete")
-    namespace, name = metadata["namespace"], metadata["name"]
-    schema = spec.get("dataStoreSchema") or names.default_schema(namespace, name)
-    store = spec.get("dataStore") or (DEFAULT_NAME if spec else None)
-    user = spec.get("dataStoreUsername") or schema
-    return Absent(namespace=namespace, name=name, schema=schema, user=user, datastore=store, keep_data=force)
+    neighbours = {key: share for key, share in stored.items() if key != _key(definition)}
+    return Absent(definition, neighbours, keep_data=force)
+
+
+def _key(definition: Json) -> str:
+    return f"{definition['metadata']['namespace']}/{definition['metadata']['name']}"
 
 
 def _all_stored(client: Client) -> list[Json]:

@@ -55,13 +55,18 @@ def check_all(definitions: Sequence[Json], stored: Sequence[Json]) -> None:
         key, subject = _key(definition), "TenantControlPlane {}/{}".format(*_key(definition))
         if sum(_key(other) == key for other in definitions) > 1:
             found.append(f"{subject}: is defined twice in this call; merge the two definitions")
-        others = {**tenants, **{_key(other): other for other in definitions}}
+        others = {**tenants, **{_key(other): _with_status(other, tenants) for other in definitions}}
         others.pop(key)
         reasons = problems(definition, live=tenants.get(key), others=tuple(others.values()))
         found += [f"{subject}: {reason}" for reason in reasons]
     if found:
         unique = list(dict.fromkeys(found))
         raise InvalidError("; ".join(unique), problems=unique)
+
+
+def _with_status(definition: Json, stored: Mapping[tuple[str, str], Json]) -> Json:
+    """A definition with the status of its stored resource, which says where its data is."""
+    return {**definition, "status": (stored.get(_key(definition)) or {}).get("status")}
 
 
 def _key(definition: Json) -> tuple[str, str]:

@@ -9,12 +9,13 @@ keeps its finalizer until then, so a run killed anywhere is continued by the nex
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api import names
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import HostedKubernetesError
-from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import KAMAJI_API_VERSION, ObjectRef
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import KAMAJI_API_VERSION, Json, ObjectRef
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.share import Share, share_of
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.tenant_control_plane import KIND
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.fields import FieldChange
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.observed import Observed
@@ -32,20 +33,37 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.stage
 class Absent:
     """One tenant that must not exist.
 
-    schema, user, datastore: where its data is, as far as its resource does not say; None: not known.
-    keep_data: leave its share of the datastore alone (it cannot be reached).
+    definition: metadata, and spec when the caller gave one; it says where the data is once the resource is gone.
+    neighbours: key → share of all other tenants, whose data is not to be touched.
+    keep_data: leave its share of the datastore behind when that cannot be asked.
+    share: where its data is; None: nothing says that it has any. See located().
     """
 
-    namespace: str
-    name: str
-    schema: str
-    user: str
-    datastore: str | None = None
+    definition: Json
+    neighbours: Mapping[str, Share] = field(default_factory=dict)
     keep_data: bool = False
+    share: Share | None = None
+
+    @property
+    def namespace(self) -> str:
+        namespace: str = self.definition["metadata"]["namespace"]
+        return namespace
+
+    @property
+    def name(self) -> str:
+        name: str = self.definition["metadata"]["name"]
+        return name
 
     @property
     def key(self) -> str:
         return f"{self.namespace}/{self.name}"
+
+    def located(self, observed: Observed) -> Absent:
+        """Return this with its share, found out while the resource still exists: later nothing else remembers it."""
+        if observed.resource:
+            return replace(self, share=share_of(observed.resource))
+        known = bool(self.definition.get("spec") or observed.objects or observed.secrets)
+        return replace(self, share=self.share or (share_of(self.definition) if known else None))
 
 
 def plan_absent(absent: Absent, observed: Observed, purge_order: Sequence[str] = ()) -> Plan:
@@ -68,6 +86,11 @@ class _Deletion:
     def _resource_ref(self) -> ObjectRef:
         return ObjectRef(KAMAJI_API_VERSION, KIND, self.absent.namespace, self.absent.name)
 
+    @property
+    def _finalizers(self) -> list[str]:
+        finalizers: list[str] = (self.observed.resource or {}).get("metadata", {}).get("finalizers") or []
+        return finalizers
+
     def mark(self) -> Iterator[Change]:
         if self.observed.resource is not None and not self.observed.deleting:
             yield self._change(self._resource_ref, Action.DELETE, "is to be deleted", DeletionStage.MARK)
@@ -78,26 +101,50 @@ class _Deletion:
                 yield self._change(reference, Action.DELETE, "stops all writers", DeletionStage.WORKLOAD)
 
     def data(self, purge_order: Sequence[str]) -> Iterator[Change]:
-        view = self.observed.datastore
-        if self.absent.keep_data or view is None:
+        share, view = self.absent.share, self.observed.datastore
+        if share is None:
             return
-        if view.state is None:
-            raise HostedKubernetesError(
-                f"TenantControlPlane {self.absent.key}: its data cannot be purged: {view.error}; bring the datastore "
-                "back and run again, or set force to leave the data behind"
-            )
+        if view is None or view.state is None:
+            self._refuse_unasked(share)
+            return
         left = {*view.state.present, *view.state.unchecked}
+        if left and self._is_shared(share):
+            return
         running = self.observed.pods or self.observed.find("Deployment", self.absent.name)
         for offset, part in enumerate(part for part in purge_order if part in left):
             yield Change(
                 tenant=self.absent.key,
                 cluster=Cluster.DATASTORE,
-                object=ObjectRef(f"datastore/{view.name}", part, "", self.absent.schema),
+                object=ObjectRef(f"datastore/{view.name}", part, "", share.schema),
                 action=Action.PURGE,
                 reason="belongs to a deleted tenant",
                 stage=DeletionStage.DATA + offset,
                 barrier=Barrier.GONE if running else Barrier.NONE,
             )
+
+    def _refuse_unasked(self, share: Share) -> None:
+        """A store that does not answer may hold data; one that does not exist does when this tenant was made with it."""
+        view = self.observed.datastore
+        held = self.observed.status.get("storage") and names.FINALIZER in self._finalizers
+        made = bool(held or self.observed.secrets)
+        if self.absent.keep_data or (view is None and not made):
+            return
+        reason = view.error if view else f"DataStore {share.store} does not exist any more"
+        raise HostedKubernetesError(
+            f"TenantControlPlane {self.absent.key}: its data cannot be purged: {reason}; bring the datastore "
+            "back and run again, or set force to leave the data behind"
+        )
+
+    def _is_shared(self, share: Share) -> bool:
+        """Whether another tenant lives on this data, and the caller has said to leave data behind. Raises when he has not."""
+        owner = next((key for key, other in self.absent.neighbours.items() if share.overlaps(other)), None)
+        if owner and not self.absent.keep_data:
+            raise HostedKubernetesError(
+                f"TenantControlPlane {self.absent.key}: its data (schema {share.schema}, user {share.user} in DataStore {share.store}) is "
+                f"that of TenantControlPlane {owner}, which exists; correct the definition's dataStore, dataStoreSchema or "
+                "dataStoreUsername, or set force to leave the data to it"
+            )
+        return owner is not None
 
     def objects(self) -> Iterator[Change]:
         for reference in self.observed.objects:
@@ -108,13 +155,14 @@ class _Deletion:
             yield self._change(reference, Action.DELETE, "belongs to a deleted tenant", DeletionStage.OBJECTS)
 
     def resource(self) -> Iterator[Change]:
-        finalizers = self.observed.resource["metadata"].get("finalizers") or [] if self.observed.resource else []
+        finalizers = self._finalizers
         if names.FINALIZER not in finalizers:
             return  # gone, or held by others only
         left = [item for item in finalizers if item != names.FINALIZER]
         change = self._change(self._resource_ref, Action.PATCH, "everything it owned is gone", DeletionStage.RESOURCE)
         fields = (FieldChange("metadata.finalizers", list(finalizers), left or None),)
-        yield replace(change, fields=fields, body={"metadata": {"finalizers": left or None}})
+        version = self.observed.resource["metadata"]["resourceVersion"] if self.observed.resource else None
+        yield replace(change, fields=fields, body={"metadata": {"finalizers": left or None, "resourceVersion": version}})
 
     def _change(self, reference: ObjectRef, action: Action, reason: str, stage: int) -> Change:
         return Change(

@@ -21,6 +21,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._api import name
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.datastore import DEFAULT_NAME
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import HostedKubernetesError
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json, ObjectRef, resource_of
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.share import share_of
 from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.driver import Isolation
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.client import Client
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.wait import wait_until
@@ -34,7 +35,6 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.obser
     Desired,
     Observed,
     is_paused,
-    isolation_names,
 )
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.plan import Barrier, Cluster, Plan
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.status import ready_condition
@@ -80,9 +80,9 @@ class Engine:
             spent = time.monotonic() - started
             with ThreadPoolExecutor(max_workers=min(_TENANTS_AT_ONCE, len(jobs) or 1)) as pool:
                 outcomes = list(pool.map(lambda job: self._present(context, *job), jobs))
-        for outcome in outcomes:
-            outcome.durations["observe"] = round(spent, 3)
-        self._record_use(outcomes, [observed.datastore for _desired, observed in jobs])
+            for outcome in outcomes:
+                outcome.durations["observe"] = round(spent, 3)
+            self._record_use(stores, present=tenants)
         return outcomes
 
     def look(self, tenants: Sequence[Desired], describe: Callable[[TenantRun], Json]) -> list[Json]:
@@ -105,9 +105,10 @@ class Engine:
             deletion = _Deletion(self._client, self._settings, self._executor, stores, self._lease, absent)
             return _guarded(absent.key, lambda: deletion.run(observed[absent.namespace, absent.name]))
 
-        with Stores(self._client) as stores, ThreadPoolExecutor(max_workers=min(_TENANTS_AT_ONCE, len(tenants) or 1)) as pool:
-            outcomes = list(pool.map(remove, tenants))
-        self._record_use(outcomes, [])
+        with Stores(self._client) as stores:
+            with ThreadPoolExecutor(max_workers=min(_TENANTS_AT_ONCE, len(tenants) or 1)) as pool:
+                outcomes = list(pool.map(remove, tenants))
+            self._record_use(stores, absent=tenants)
         return outcomes
 
     def _present(self, context: Context, desired: Desired, observed: Observed) -> Outcome:
@@ -124,23 +125,26 @@ class Engine:
         plan = run.plan()
         run.outcome.deferred = plan.deferred
         if self._settings.check:
+            if run.no_access and not plan:
+                raise run.no_access
             run.outcome.changes = list(plan.changes)
             run.outcome.status = run.observed.status
             return run.outcome
-        if plan:
+        if not plan:
+            self._converge(run, may_change=False)
+        if plan := run.plan():
             run.make_namespace(plan)
-            with self._lease(run.desired.tenant.namespace, run.desired.tenant.name):
+            with self._lease(run.desired.tenant.namespace, run.desired.tenant.name) as lease:
+                run.guard = lease.check
                 run.observe()
                 self._converge(run)
-        else:
-            self._converge(run)
         return run.outcome
 
-    def _converge(self, run: TenantRun) -> None:
+    def _converge(self, run: TenantRun, *, may_change: bool = True) -> None:
         try:
-            run.converge(wait=self._settings.wait)
+            run.converge(wait=self._settings.wait, may_change=may_change)
         finally:
-            if run.observed.resource is not None:
+            if run.observed.resource is not None and (may_change or not run.plan()):
                 run.write_status()
 
     def _lease(self, namespace: str, name: str) -> TenantLease:
@@ -191,15 +195,14 @@ class Engine:
             views.update({key: found[isolation] for key, isolation in isolations.items()})
         return views
 
-    def _record_use(self, outcomes: Iterable[Outcome], views: Iterable[DatastoreView | None]) -> None:
-        """Keep status.usedBy of the stores true, once any tenant was changed."""
-        outcomes = list(outcomes)
-        if self._settings.check or not any(outcome.changes for outcome in outcomes):
+    def _record_use(self, stores: Stores, present: Iterable[Desired] = (), absent: Iterable[Absent] = ()) -> None:
+        """Keep status.usedBy of the stores true, also when an earlier run was killed before it did."""
+        if self._settings.check:
             return
-        stores = {view.name for view in views if view} | {
-            name for outcome in outcomes if (name := outcome.status.get("storage", {}).get("dataStoreName"))
-        }
-        for name in sorted(stores):
+        recorded, gone = stores.recorded_users(), {item.key for item in absent}
+        wrong = {name for name, users in recorded.items() if gone & users}
+        wrong |= {_store_name(item) for item in present if item.tenant.key not in recorded.get(_store_name(item), frozenset())}
+        for name in sorted(wrong):
             record_use(self._client, name, self._settings.now())
 
 
@@ -215,6 +218,9 @@ class _Deletion:
     absent: Absent
 
     def run(self, observed: Observed) -> Outcome:
+        return replace(self, absent=self.absent.located(observed))._run(observed)
+
+    def _run(self, observed: Observed) -> Outcome:
         outcome = Outcome(self.absent.key)
         observed = self._with_view(observed)
         plan = self._plan(observed)
@@ -249,7 +255,7 @@ class _Deletion:
             return self._wait_gone(observed, deadline)
         clients = Clients(self.client, self.stores.driver(observed.datastore.name) if observed.datastore else None)
         outcome.changes += changes
-        return self.executor.remove(observed, changes, clients, self._isolation(observed))
+        return self.executor.remove(observed, changes, clients, self._isolation)
 
     def _wait_gone(self, observed: Observed, deadline: float) -> Observed:
         """Wait until no control-plane pod is left: only then nobody writes to the datastore any more."""
@@ -266,11 +272,14 @@ class _Deletion:
         return self._with_view(replace(observed, pods=()))
 
     def _with_view(self, observed: Observed) -> Observed:
-        name = self._store_name(observed)
-        if name is None or self.absent.keep_data:
+        share, isolation = self.absent.share, self._isolation
+        if share is None or isolation is None:
             return observed
-        isolation = self._isolation(observed)
-        return replace(observed, datastore=self.stores.views(name, [isolation], detailed=True, keys=True)[isolation])
+        return replace(observed, datastore=self.stores.views(share.store, [isolation], detailed=True, keys=True)[isolation])
+
+    @property
+    def _isolation(self) -> Isolation | None:
+        return Isolation(self.absent.share.schema, self.absent.share.user) if self.absent.share else None
 
     def _plan(self, observed: Observed) -> Plan:
         order: Sequence[str] = ()
@@ -291,20 +300,6 @@ class _Deletion:
             wait_gone(self.client, change.object, timeout_s=deadline - time.monotonic())
         if observed.resource is not None:
             wait_gone(self.client, ObjectRef.of(observed.resource), timeout_s=deadline - time.monotonic())
-
-    def _store_name(self, observed: Observed) -> str | None:
-        recorded: str | None = (observed.status.get("storage") or {}).get("dataStoreName")
-        spec = (observed.resource or {}).get("spec") or {}
-        named = recorded or spec.get("dataStore") or self.absent.datastore
-        traces = bool(observed.resource or observed.objects or observed.secrets)
-        return named or (DEFAULT_NAME if traces else None)
-
-    def _isolation(self, observed: Observed) -> Isolation:
-        setup = (observed.status.get("storage") or {}).get("setup") or {}
-        spec = (observed.resource or {}).get("spec") or {}
-        schema = setup.get("schema") or spec.get("dataStoreSchema") or self.absent.schema
-        user = spec.get("dataStoreUsername") or schema if observed.resource else self.absent.user
-        return Isolation(schema, setup.get("user") or user)
 
 
 def _guarded(key: str, run: Callable[[], Outcome], outcome: Outcome | None = None) -> Outcome:
@@ -331,4 +326,5 @@ def _store_name(desired: Desired) -> str:
 
 
 def _isolation(desired: Desired, observed: Observed) -> Isolation:
-    return Isolation(*isolation_names(desired.tenant, observed.resource))
+    share = share_of(desired.tenant.manifest(), observed.status)
+    return Isolation(share.schema, share.user)

@@ -72,7 +72,7 @@ class Executor:
             written = list(pool.map(run.write, changes))
         return _noted(observed, written)
 
-    def remove(self, observed: Observed, changes: Sequence[Change], clients: Clients, isolation: Isolation) -> Observed:
+    def remove(self, observed: Observed, changes: Sequence[Change], clients: Clients, isolation: Isolation | None) -> Observed:
         """Make changes of one stage of a deletion."""
         written = []
         for change in changes:
@@ -85,8 +85,10 @@ class Executor:
             number = next(self._counter)
         self.after_change(number)
 
-    def _remove(self, change: Change, clients: Clients, isolation: Isolation) -> Json | None:
+    def _remove(self, change: Change, clients: Clients, isolation: Isolation | None) -> Json | None:
         if change.cluster is Cluster.DATASTORE:
+            if isolation is None:
+                raise HostedKubernetesError(f"{change.object} was planned for a tenant without data")
             _driver(clients).delete_part(isolation, change.object.kind)
             return None
         if change.action is Action.DELETE:
@@ -95,6 +97,9 @@ class Executor:
             left = clients.management.merge_patch(change.object, change.body or {})
         except NotFoundError:
             return None
+        except ConflictError:
+            # Somebody else changed it meanwhile: plan again from what it is now.
+            return clients.management.get(resource_of(KIND), change.object.name, change.object.namespace)
         # What is being deleted vanishes with its last finalizer; the answer shows it as it was then.
         return left if left["metadata"].get("finalizers") else None
 

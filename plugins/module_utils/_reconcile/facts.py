@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.share import share_of
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.tenant_control_plane import TenantControlPlane
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.unknown import UNKNOWN
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.observed import (
     Desired,
     Observed,
-    isolation_names,
 )
 
 
@@ -33,14 +33,14 @@ class Facts:
 def derive(desired: Desired, observed: Observed) -> Facts:
     """Work out the values that several objects share; checksums are filled in by the planner."""
     tenant = desired.tenant
-    schema, user = isolation_names(tenant, observed.resource)
+    share = share_of(tenant.manifest(), observed.status)
     address = control_plane_address(tenant, observed) or UNKNOWN
     return Facts(
         uid=observed.uid or UNKNOWN,
         address=address,
         advertise_address=tenant.network.advertise_address or address,
-        schema=schema,
-        user=user,
+        schema=share.schema,
+        user=share.user,
         checksums={},
     )
 

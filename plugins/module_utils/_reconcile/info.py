@@ -27,12 +27,10 @@ def tenants_info(client: Client, settings: Settings, name: str | None, namespace
 
 
 def _entry(run: TenantRun) -> Json:
-    inside, plan = "", Plan()
+    plan = Plan()
     failure: str | None = None
-    try:
-        run.look_inside()
-    except HostedKubernetesError as error:
-        inside = error.msg
+    run.look_inside()
+    inside = run.no_access.msg if run.no_access else ""
     try:
         plan = run.plan()
     except HostedKubernetesError as error:

@@ -3,12 +3,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """One writer per tenant: a Lease that is created to take it, renewed while work goes on, and deleted to give it back.
 
+Whether a holder still lives is judged by how long its renewTime stays the same on our clock, for clocks of machines differ; only
+one that is longer ago than clocks may differ is taken for dead at once.
 Source: https://kubernetes.io/docs/concepts/architecture/leases/; times are RFC 3339 with microseconds (MicroTime).
 """
 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -21,7 +24,6 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources i
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.client import Client
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.errors import (
     AlreadyExistsError,
-    ApiError,
     ConflictError,
     NotFoundError,
 )
@@ -29,6 +31,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.errors imp
 DURATION_S: Final = 15
 _RENEW_S: Final = 5.0
 _RETRY_S: Final = 1.0
+_CLOCK_SKEW_S: Final = 60
 _LEASE: Final = resource_of("Lease")
 
 
@@ -38,6 +41,10 @@ class TenantLease:
     holder: who we are, shown to others who wait; a Lease that it holds already is its own. say: told once whom we wait for.
     Raises HostedKubernetesError when somebody else keeps it until the deadline.
     """
+
+    # Renewed for the last time, and a foreign renewTime seen for the first time: on the monotonic clock.
+    _renewed_at: float
+    _seen: tuple[str, float] = ("", 0.0)
 
     def __init__(
         self,
@@ -70,9 +77,18 @@ class TenantLease:
         self._released.set()
         if self._renewer:
             self._renewer.join()
-        # A conflict: it ran out and somebody else took it; it is theirs now.
-        with suppress(ConflictError):
-            self._client.delete(_LEASE, self.name, self._namespace, uid=self._live["metadata"]["uid"])
+        # Somebody else has it now, or the server cannot be reached: then it runs out by itself.
+        with suppress(HostedKubernetesError):
+            own = self._live["metadata"]
+            self._client.delete(_LEASE, self.name, self._namespace, uid=own["uid"], resource_version=own["resourceVersion"])
+
+    def check(self) -> None:
+        """Raises HostedKubernetesError when the Lease could not be kept: another run may be working on the tenant by now."""
+        if time.monotonic() > self._renewed_at + DURATION_S:
+            raise HostedKubernetesError(
+                f"TenantControlPlane {self._namespace}/{self._tenant}: Lease {self._namespace}/{self.name} could not be renewed for "
+                f"{DURATION_S} s, another run may have taken it over; stopped before the next change, run again"
+            )
 
     def _acquire(self) -> None:
         deadline = self._now() + timedelta(seconds=self._wait_s)
@@ -94,7 +110,7 @@ class TenantLease:
     def _try(self) -> str | None:
         """Take the Lease if it is free; return its holder otherwise."""
         try:
-            self._live = self._client.create(self._body())
+            self._took(self._client.create(self._body()))
             return None
         except AlreadyExistsError:
             live = self._client.get(_LEASE, self.name, self._namespace)
@@ -105,29 +121,34 @@ class TenantLease:
         body = self._body()
         body["metadata"]["resourceVersion"] = live["metadata"]["resourceVersion"]
         try:
-            self._live = self._client.replace(body)
+            self._took(self._client.replace(body))
             return None
         except (ConflictError, NotFoundError):
             return str(live["spec"].get("holderIdentity", "somebody"))
+
+    def _took(self, live: Json) -> None:
+        self._live, self._renewed_at = live, time.monotonic()
 
     def _renew(self) -> None:
         while not self._released.wait(_RENEW_S):
             body = self._body()
             body["metadata"]["resourceVersion"] = self._live["metadata"]["resourceVersion"]
-            try:
-                self._live = self._client.replace(body)
-            except ApiError:
-                continue  # the next round tries again; others wait DURATION_S before they take over
+            # The next round tries again; others wait DURATION_S before they take over, and check() stops us by then.
+            with suppress(HostedKubernetesError):
+                self._took(self._client.replace(body))
 
     def _expired(self, live: Json) -> bool:
-        renewed = live["spec"].get("renewTime")
+        renewed, duration = live["spec"].get("renewTime"), live["spec"].get("leaseDurationSeconds") or DURATION_S
         if not renewed:
             return True
-        age = self._now() - datetime.fromisoformat(renewed)
-        return age > timedelta(seconds=live["spec"].get("leaseDurationSeconds") or DURATION_S)
+        if self._now() - datetime.fromisoformat(renewed) > timedelta(seconds=duration + _CLOCK_SKEW_S):
+            return True
+        if renewed != self._seen[0]:
+            self._seen = renewed, time.monotonic()
+        return time.monotonic() - self._seen[1] > duration
 
     def _body(self) -> Json:
-        time = self._now().astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        renewed = self._now().astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         return {
             "apiVersion": _LEASE.api_version,
             "kind": _LEASE.kind,
@@ -136,5 +157,5 @@ class TenantLease:
                 "namespace": self._namespace,
                 "labels": {names.LABEL_PROJECT: names.PROJECT, names.LABEL_NAME: self._tenant},
             },
-            "spec": {"holderIdentity": self._holder, "leaseDurationSeconds": DURATION_S, "renewTime": time},
+            "spec": {"holderIdentity": self._holder, "leaseDurationSeconds": DURATION_S, "renewTime": renewed},
         }

@@ -101,16 +101,6 @@ def _merged(before: Mapping[ObjectRef, Json], changed: Mapping[ObjectRef, Json |
     return {ref: obj for ref, obj in {**before, **changed}.items() if obj is not None}
 
 
-def isolation_names(tenant: TenantControlPlane, resource: Json | None) -> tuple[str, str]:
-    """Return (schema, user) of a tenant in its datastore.
-
-    What status recorded wins (the tenant's data lives there), then the spec, then a name made of namespace and name.
-    """
-    setup = (((resource or {}).get("status") or {}).get("storage") or {}).get("setup") or {}
-    schema = setup.get("schema") or tenant.data_store_schema or names.default_schema(tenant.namespace, tenant.name)
-    return schema, setup.get("user") or tenant.data_store_username or schema
-
-
 def secret_record(observed: Observed, name: str) -> Json | None:
     """What status recorded about a Secret when it was last read or written."""
     record: Json | None = ((observed.status.get("hosted") or {}).get("secrets") or {}).get(name)

@@ -51,6 +51,7 @@ class Barrier(str, Enum):
     KEYS = "keys"
     ADDRESS = "address"
     TENANT = "tenant"
+    ROLLOUT = "rollout"
     GONE = "gone"
 
 

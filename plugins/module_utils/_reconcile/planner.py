@@ -75,7 +75,7 @@ def plan(desired: Desired, observed: Observed, now: datetime) -> Plan:
         *secrets.changes,
         *planner.management_objects(),
         *deployment,
-        *planner.inside_tenant(secrets.ca_certificate),
+        *planner.inside_tenant(secrets.ca_certificate, rolling=planner.is_rolling(deployment)),
         *planner.prune(),
     ]
     return Plan(tuple(sorted(changes, key=_order)), deferred, secrets.unread)
@@ -188,14 +188,24 @@ class _Planner:
         deferred = (Deferred(self.desired.tenant.key, reference, deferred_fields),) if deferred_fields else ()
         return list(self._apply(body, live, Stage.DEPLOYMENT)), deferred
 
-    def inside_tenant(self, ca_certificate: str) -> Iterator[Change]:
+    def is_rolling(self, changes: Iterable[Change]) -> bool:
+        """Whether pods of an older template serve, or will for a while: an upgraded tenant's objects wait for its API server."""
+        live = self.observed.find("Deployment", self.desired.tenant.name)
+        if live is None:
+            return False
+        status, spec = live.get("status") or {}, live["spec"]
+        behind = status.get("observedGeneration", 0) < live["metadata"].get("generation", 0)
+        old = status.get("updatedReplicas", 0) < min(status.get("replicas", 0), spec.get("replicas", 0))
+        return behind or old or any(change.action is Action.ROLLOUT for change in changes)
+
+    def inside_tenant(self, ca_certificate: str, *, rolling: bool) -> Iterator[Change]:
         """What belongs into the tenant cluster. Nothing is looked at or planned in a tenant that sleeps."""
         if self.desired.tenant.asleep:
             return
         observed = self.observed.tenant
         if observed is None and self.observed.status.get("hosted", {}).get("installed"):
             return  # it has been filled before: what it lacks is only known once it answers
-        barrier = Barrier.TENANT if observed is None else Barrier.NONE
+        barrier = Barrier.TENANT if observed is None else Barrier.ROLLOUT if rolling else Barrier.NONE
         live = observed or {}
         bodies = tenant_objects(self.desired.tenant, self._tenant_inputs(ca_certificate))
         for body in bodies:

@@ -6,11 +6,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 
-from ansible_collections.hosted.kubernetes.plugins.module_utils._api.datastore import MissingCredentialError
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.datastore import KIND, MissingCredentialError, check
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import HostedKubernetesError, InvalidError
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import resource_of
 from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.driver import (
     Driver,
     Isolation,
@@ -21,7 +22,6 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.client imp
 from ansible_collections.hosted.kubernetes.plugins.module_utils._pki.keys import KeyPair
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.datastores import (
     OpenStore,
-    find_datastore,
     open_store,
 )
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.observed import DatastoreView
@@ -34,6 +34,7 @@ class Stores:
         self._client = client
         self._stack = ExitStack()
         self._open: dict[str, OpenStore | HostedKubernetesError | None] = {}
+        self._users: dict[str, frozenset[str]] = {}
         self._lock = threading.Lock()
 
     def __enter__(self) -> Stores:
@@ -67,6 +68,10 @@ class Stores:
             return {isolation: _view(store, None, error.msg) for isolation in isolations}
         return {isolation: _view(store, states[isolation.schema], "") for isolation in isolations}
 
+    def recorded_users(self) -> Mapping[str, frozenset[str]]:
+        """Of each store that was asked for and exists: the tenants (namespace/name) in status.usedBy as it was read then."""
+        return self._users
+
     def _get(self, name: str) -> OpenStore | HostedKubernetesError | None:
         with self._lock:
             if name not in self._open:
@@ -74,13 +79,13 @@ class Stores:
             return self._open[name]
 
     def _opened(self, name: str) -> OpenStore | HostedKubernetesError | None:
-        try:
-            datastore = find_datastore(self._client, name)
-        except InvalidError:
+        live = self._client.get(resource_of(KIND), name)
+        if live is None:
             return None
+        self._users[name] = frozenset((live.get("status") or {}).get("usedBy") or ())
         try:
-            return self._stack.enter_context(open_store(self._client, datastore))
-        except (DatastoreError, MissingCredentialError) as error:
+            return self._stack.enter_context(open_store(self._client, check(live)))
+        except (DatastoreError, InvalidError, MissingCredentialError) as error:
             return error
 
 

@@ -32,16 +32,18 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.obser
     observe_management,
     observe_tenant,
     read_secrets,
+    secret_state,
 )
-from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.observed import DatastoreView, Desired, Observed
-from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.plan import Action, Barrier, Change, Deferred, Plan
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.observed import DatastoreView, Desired, Observed, secret_record
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.plan import Action, Barrier, Change, Cluster, Deferred, Plan
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.planner import plan as make_plan
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.secret_plan import plan_secrets
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.secrets import url_host
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.stages import Stage
 
-# A network path has nothing to watch.
-_EXPOSED_PAUSE_S: Final = 0.5
+# Between two looks at what cannot be watched: a network path, files inside a container.
+_PAUSE_S: Final = 0.5
+_KUBECONFIG_KEY: Final = "super-admin.svc"
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,10 @@ class TenantRun:
         self._planned: tuple[Observed, Plan] | None = None
         self._exposed = False
         self._starting = False
+        self._no_access: HostedKubernetesError | None = None
+        self._looked_up: set[ObjectRef] = set()
+        # Told before each change; a lost Lease is raised here.
+        self.guard: Callable[[], None] = lambda: None
 
     def __enter__(self) -> TenantRun:
         return self
@@ -122,10 +128,29 @@ class TenantRun:
             if self._planned and self._planned[0] is self.observed:
                 return self._planned[1]
             result = make_plan(self.desired, self.observed, self.context.now())
-            if not result.unread:
+            if result.unread:
+                self.observed = read_secrets(self.context.client, self.observed, self._key, result.unread)
+            elif not self._find_unlabelled(result):
                 self._planned = (self.observed, result)
                 return result
-            self.observed = read_secrets(self.context.client, self.observed, self._key, result.unread)
+
+    def _find_unlabelled(self, plan: Plan) -> bool:
+        """Look by name for what a living tenant seems to lack: it may only have lost the label by which it is listed."""
+        if not self.observed.lives(self.desired.tenant.name):
+            return False
+        seen = self.observed
+        for reference in (change.object for change in plan if _makes(change)):
+            known = reference.name in seen.secrets if reference.kind == "Secret" else reference in seen.objects
+            if known or reference in self._looked_up:
+                continue
+            self._looked_up.add(reference)
+            live = self.context.client.get(resource_of(reference.kind), reference.name, reference.namespace)
+            if live and reference.kind == "Secret":
+                state = secret_state(live, secret_record(seen, reference.name))
+                self.observed = self.observed.with_secrets({reference.name: state})
+            elif live:
+                self.observed = self.observed.with_objects({reference: live})
+        return self.observed is not seen
 
     def observe(self) -> None:
         """Look at everything anew."""
@@ -137,14 +162,26 @@ class TenantRun:
         self.observed = replace(self.observed, datastore=self.context.view_of(self.desired, self.observed))
 
     def look_inside(self) -> None:
-        """Read the tenant cluster, when it is awake and a replica is ready."""
+        """Read the tenant cluster, when it is awake and a replica is ready.
+
+        What keeps us out is only remembered: the plan may mend it (a certificate that ended, a Secret that somebody changed).
+        """
+        self._no_access = None
         deployment = self.observed.find("Deployment", self.desired.tenant.name) or {}
         if self.desired.tenant.asleep or not deployment.get("status", {}).get("readyReplicas"):
             return
         if self.desired.tenant.secret_name(names.ADMIN_KUBECONFIG) not in self.observed.secrets:
             return
-        inside = self._connect()
-        self.observed = replace(self.observed, tenant=observe_tenant(inside))
+        try:
+            self.observed = replace(self.observed, tenant=observe_tenant(self._connect()))
+        except HostedKubernetesError as error:
+            self._no_access, self._inside = error, None
+            self.observed = replace(self.observed, tenant=None)
+
+    @property
+    def no_access(self) -> HostedKubernetesError | None:
+        """Why the last look inside failed; None when it did not, or was not due."""
+        return self._no_access
 
     def make_namespace(self, plan: Plan) -> None:
         """Make the tenant's namespace when the plan has it: the Lease that guards all other changes lives in it."""
@@ -152,12 +189,17 @@ class TenantRun:
         if changes:
             self._make(changes)
 
-    def converge(self, *, wait: bool) -> None:
-        """Make changes until none is left. Raises HostedKubernetesError with what is missing at the deadline."""
+    def converge(self, *, wait: bool, may_change: bool = True) -> None:
+        """Make changes until none is left. Raises HostedKubernetesError with what is missing at the deadline.
+
+        Without may_change it only waits, and ends as soon as a change is due.
+        """
         made: set[object] = set()
         while True:
             plan = self.plan()
             self.outcome.deferred = plan.deferred
+            if plan and not may_change:
+                return
             runnable = plan.runnable()
             if runnable:
                 self._refuse_repetition(runnable, made)
@@ -187,6 +229,7 @@ class TenantRun:
         return status_of.Health(reached, self._exposed, "" if self.desired.tenant.asleep else message or "")
 
     def _make(self, changes: tuple[Change, ...]) -> None:
+        self.guard()
         if any(c.stage == Stage.DEPLOYMENT and c.action in (Action.CREATE, Action.ROLLOUT) for c in changes):
             self._start()
         with self._timed(_PHASES.get(changes[0].stage, "foundation")):
@@ -211,6 +254,11 @@ class TenantRun:
         elif barrier is Barrier.TENANT:
             with self._timed("api_server"):
                 self._wait_tenant()
+        elif barrier is Barrier.ROLLOUT:
+            with self._timed("rollout"):
+                self._wait_rollout()
+            with self._timed("api_server"):
+                self._reconnect()
         else:
             raise HostedKubernetesError(
                 f"TenantControlPlane {self.desired.tenant.key}: the plan waits for {barrier.value}, which nothing makes"
@@ -233,6 +281,8 @@ class TenantRun:
         if wait and not tenant.asleep:
             with self._timed("rollout"):
                 self._wait_rollout()
+            if any(change.action is Action.ROLLOUT for change in self.outcome.changes):
+                self._reconnect()
             with self._timed("exposed"):
                 self._wait_exposed()
         return False
@@ -270,7 +320,22 @@ class TenantRun:
     def _wait_tenant(self) -> None:
         self._wait_deployment(lambda live: bool(live and (live.get("status") or {}).get("readyReplicas")))
         self._started()
-        self.look_inside()
+        self._wait_access()
+
+    def _reconnect(self) -> None:
+        """The pod that the connection led to may be gone."""
+        self._inside = None
+        self._wait_access()
+
+    def _wait_access(self) -> None:
+        """Look inside until it works, once something was changed that may mend it; the API server reads new keys with a delay."""
+        while True:
+            self.look_inside()
+            if self._no_access is None:
+                return
+            if not self.outcome.changes or time.monotonic() > self.context.deadline:
+                raise self._no_access
+            time.sleep(_PAUSE_S)
 
     def _wait_rollout(self) -> None:
         """Until every replica is of the current template and no old pod is left, also not a terminating one."""
@@ -282,10 +347,10 @@ class TenantRun:
             resource_of("Pod"),
             namespace=self.desired.tenant.namespace,
             label_selector=self._selector,
-            predicate=lambda pods: len(pods) <= wanted,
+            predicate=lambda pods: len(_unfinished(pods)) <= wanted,
             deadline=self.context.deadline,
             what=f"pods of TenantControlPlane {self.desired.tenant.key}",
-            explain=lambda pods: f"old pods are still ending: {', '.join(name for _namespace, name in pods)}",
+            explain=lambda pods: f"old pods are still ending: {', '.join(name for _namespace, name in _unfinished(pods))}",
         )
         self.observed = replace(self.observed, pods=tuple(pods.values()))
 
@@ -302,7 +367,7 @@ class TenantRun:
                     "from this machine; look at the load balancer and at routes and firewalls on the way, or say wait_exposed: false "
                     "when only workers have to reach it"
                 )
-            time.sleep(_EXPOSED_PAUSE_S)
+            time.sleep(_PAUSE_S)
 
     def _connect(self) -> Client:
         if self._inside is None:
@@ -311,7 +376,10 @@ class TenantRun:
             if state.data is None:
                 self.observed = read_secrets(self.context.client, self.observed, self._key, [name])
                 state = self.observed.secrets[name]
-            access = TenantAccess(self.context.client, self.desired.tenant, (state.data or {})["super-admin.svc"], self._endpoint())
+            kubeconfig = (state.data or {}).get(_KUBECONFIG_KEY)
+            if kubeconfig is None:
+                raise HostedKubernetesError(f"TenantControlPlane {self.desired.tenant.key}: Secret {name} has no {_KUBECONFIG_KEY}")
+            access = TenantAccess(self.context.client, self.desired.tenant, kubeconfig, self._endpoint())
             self._inside = self._stack.enter_context(access)
             self._exposed = access.exposed
         self._inside.get_raw("/readyz")
@@ -347,6 +415,15 @@ class TenantRun:
         finally:
             spent = time.monotonic() - started
             self.outcome.durations[phase] = round(self.outcome.durations.get(phase, 0.0) + spent, 3)
+
+
+def _makes(change: Change) -> bool:
+    return change.cluster is Cluster.MANAGEMENT and change.action in (Action.CREATE, Action.ISSUE) and change.stage != Stage.NAMESPACE
+
+
+def _unfinished(pods: Mapping[tuple[str, str], Json]) -> list[tuple[str, str]]:
+    """The names of pods that run or will; evicted and failed ones stay as records until somebody collects them."""
+    return [key for key, pod in pods.items() if (pod.get("status") or {}).get("phase") not in ("Failed", "Succeeded")]
 
 
 _PHASES: Final[Mapping[int, str]] = {

@@ -16,6 +16,7 @@ import pytest
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import HostedKubernetesError
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile import lease as lease_module
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.lease import TenantLease
 from ansible_collections.hosted.kubernetes.tests.support.tenants import Ground, Run, Tenant, later
 
@@ -143,7 +144,7 @@ def test_a_lease_whose_holder_died_is_taken_over(tenant: Tenant) -> None:
     tenant.run()
     tenant.delete("Service")
     with abandoned(tenant, "dead"):
-        run = tenant.run(settings={"now": later(16)})
+        run = tenant.run(settings={"now": later(80)})
     assert lease_calls(run) == ["POST", "GET", "PUT", "DELETE"]
     assert tenant.get("Lease", f"{tenant.name}.tenantcontrolplane") is None
 
@@ -157,7 +158,7 @@ def abandoned(tenant: Tenant, holder: str) -> Iterator[None]:
 
 
 def test_a_lease_is_renewed_while_work_goes_on(tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.lease._RENEW_S", 0.05)
+    monkeypatch.setattr(lease_module, "_RENEW_S", 0.05)
     tenant.run()
     clock = [datetime.now(UTC)]
     with lease(tenant, "worker", now=lambda: clock[0]):
@@ -170,6 +171,48 @@ def test_a_lease_is_renewed_while_work_goes_on(tenant: Tenant, monkeypatch: pyte
             renewed.wait(0.02)
 
 
+def test_a_living_holder_whose_clock_is_behind_keeps_its_lease(tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lease_module, "_RENEW_S", 0.05)
+    monkeypatch.setattr(lease_module, "DURATION_S", 1)
+    tenant.run()
+    with lease(tenant, "behind", now=later(-40)):
+        other = lease(tenant, "other")
+        until = time.monotonic() + 2
+        while time.monotonic() < until:
+            assert other._try() == "behind"
+            time.sleep(0.1)
+
+
+def test_a_dead_holder_whose_clock_is_ahead_is_found_out(tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lease_module, "DURATION_S", 1)
+    tenant.run()
+    lease(tenant, "ahead", now=later(40))._acquire()
+    other = lease(tenant, "other", wait_s=5)
+    assert other._try() == "ahead"
+    with other:
+        assert tenant.live("Lease", "acme.tenantcontrolplane")["spec"]["holderIdentity"] == "other"
+
+
+def test_a_run_whose_lease_is_lost_stops_before_its_next_change(tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lease_module, "_RENEW_S", 0.05)
+    monkeypatch.setattr(lease_module, "DURATION_S", 1)
+    tenant.run()
+    tenant.delete("Service")
+    tenant.delete("ConfigMap", "acme-kubeadmconfig")
+    made: list[int] = []
+
+    def lose(count: int) -> None:
+        made.append(count)
+        tenant.patch("Lease", {"spec": {"holderIdentity": "thief"}}, "acme.tenantcontrolplane")
+        time.sleep(1.5)
+
+    with pytest.raises(HostedKubernetesError, match=r"could not be renewed .* stopped before the next change, run again"):
+        tenant.run(settings={"after_change": lose})
+    assert made == [1]
+    assert tenant.live("Lease", "acme.tenantcontrolplane")["spec"]["holderIdentity"] == "thief"
+    assert tenant.run(settings={"now": later(80)}).changed
+
+
 def test_two_who_find_an_ended_lease_do_not_both_take_it(tenant: Tenant) -> None:
     tenant.run()
     with abandoned(tenant, "dead"):
@@ -177,7 +220,7 @@ def test_two_who_find_an_ended_lease_do_not_both_take_it(tenant: Tenant) -> None
 
         def take(holder: str) -> str | None:
             barrier.wait()
-            return lease(tenant, holder, now=later(16))._try()
+            return lease(tenant, holder, now=later(80))._try()
 
         with ThreadPoolExecutor(max_workers=4) as pool:
             answers = list(pool.map(take, ["a", "b", "c", "d"]))

@@ -143,6 +143,26 @@ def test_other_tenants_stay_as_they_are(ground: Ground) -> None:
         assert ground.driver.count_keys(each.isolation) == 3
 
 
+def test_a_definition_with_the_data_of_another_tenant_purges_nothing(ground: Ground, tenant: Tenant) -> None:
+    tenant.run()
+    tenant.put_keys()
+    copied = ground.tenant("copied", tenant.namespace)
+    changes = {"dataStoreSchema": tenant.isolation.schema}
+    with pytest.raises(HostedKubernetesError, match=f"is that of TenantControlPlane {tenant.key}, which exists"):
+        copied.absent(changes=changes)
+    with pytest.raises(HostedKubernetesError, match=f"is that of TenantControlPlane {tenant.key} in the same DataStore"):
+        copied.run(changes=changes)
+    assert ground.driver.count_keys(tenant.isolation) == 3
+    assert not tenant.run().changed
+
+
+def test_forced_purges_what_answers(tenant: Tenant) -> None:
+    tenant.run()
+    tenant.put_keys()
+    tenant.absent(force=True)
+    assert tenant.left() == []
+
+
 def test_objects_of_the_user_stay(tenant: Tenant) -> None:
     tenant.run()
     mine = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "acme-mine", "namespace": tenant.namespace}}

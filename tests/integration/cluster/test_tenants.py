@@ -150,6 +150,14 @@ def _assert_mended(fleet: Fleet, definition: Json, reference: ObjectRef, actions
     assert not fleet.run(definition, check=True).changed
 
 
+@pytest.mark.parametrize("value", [None, "bm90IGEga3ViZWNvbmZpZw=="])
+def test_a_kubeconfig_that_keeps_the_engine_out_is_mended(fleet: Fleet, acme: Json, value: str | None) -> None:
+    """Its key removed, or something else in it: the way into the tenant is what has to be repaired."""
+    secret = ObjectRef("v1", "Secret", NAMESPACE, f"acme{names.ADMIN_KUBECONFIG}")
+    fleet.client.merge_patch(secret, {"data": {"super-admin.svc": value}}, field_manager="somebody")
+    _assert_mended(fleet, acme, secret, {"issue"})
+
+
 def test_scaling_replaces_no_pod(fleet: Fleet, acme: Json) -> None:
     before = {pod["metadata"]["uid"] for pod in fleet.pods("acme")}
     two = fleet.definition("acme", replicas=2)

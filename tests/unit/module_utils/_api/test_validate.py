@@ -130,6 +130,21 @@ NODE_PORT: dict[str, Any] = {
         ),
         ({"dataStoreSchema": "s"}, definition({"dataStoreSchema": "s", "dataStore": "other"}, "blue"), []),
         (
+            {"dataStoreSchema": "tenants_blue"},
+            definition(name="blue"),
+            ['spec.dataStoreSchema "tenants_blue" is that of TenantControlPlane tenants/blue in the same DataStore; choose another one'],
+        ),
+        (
+            {"dataStoreUsername": "tenants_blue", "dataStore": "default"},
+            definition(name="blue"),
+            ['spec.dataStoreUsername "tenants_blue" is that of TenantControlPlane tenants/blue in the same DataStore; choose another one'],
+        ),
+        (
+            {"dataStoreSchema": "s"},
+            {**definition(name="blue"), "status": {"storage": {"dataStoreName": "default", "setup": {"schema": "s", "user": "u"}}}},
+            ['spec.dataStoreSchema "s" is that of TenantControlPlane tenants/blue in the same DataStore; choose another one'],
+        ),
+        (
             NODE_PORT,
             definition(NODE_PORT, "blue"),
             [

@@ -13,13 +13,14 @@ import pytest
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api import names
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import HostedKubernetesError
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.share import Share
 from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.driver import IsolationState
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.deletion import Absent, plan_absent
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.observed import Observed
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.plan import Action, Barrier, Cluster
 from ansible_collections.hosted.kubernetes.tests.unit.module_utils._reconcile.world import complete, store, summary
 
-ABSENT: Final = Absent("tenants", "acme", "tenants_acme", "tenants_acme")
+ABSENT: Final = Absent({"metadata": {"name": "acme", "namespace": "tenants"}}, share=Share("default", "tenants_acme", "tenants_acme"))
 ORDER: Final = ("user", "role", "keys")
 ALL: Final = IsolationState((), ("user", "role", "permission", "membership", "keys"))
 NONE: Final = IsolationState(("user", "role", "permission", "membership"), ())
@@ -94,10 +95,11 @@ def test_goes_on_where_a_killed_run_stopped() -> None:
     [((names.FINALIZER,), None), ((names.FINALIZER, "example.com/hold"), ["example.com/hold"])],
 )
 def test_only_our_finalizer_is_taken_away(finalizers: tuple[str, ...], left: list[str] | None) -> None:
-    observed = marked(Observed(resource=standing().resource), *finalizers)
+    observed = marked(Observed(resource=standing().resource, datastore=store(NONE)), *finalizers)
     (change,) = plan_absent(ABSENT, observed, ORDER)
     assert change.action is Action.PATCH
-    assert change.body == {"metadata": {"finalizers": left}}
+    assert observed.resource
+    assert change.body == {"metadata": {"finalizers": left, "resourceVersion": observed.resource["metadata"]["resourceVersion"]}}
     assert [(item.path, item.before, item.after) for item in change.fields] == [("metadata.finalizers", list(finalizers), left)]
 
 
@@ -117,3 +119,40 @@ def test_unreachable_datastore() -> None:
     changes = plan_absent(replace(ABSENT, keep_data=True), observed, ORDER)
     assert changes
     assert not [change for change in changes if change.cluster is Cluster.DATASTORE]
+
+
+@pytest.mark.parametrize("status", [{}, {"storage": {"dataStoreName": "default"}}])
+def test_a_datastore_that_is_gone_is_told_when_the_tenant_was_made_with_it(status: Json) -> None:
+    resource = {"metadata": {"name": "acme", "namespace": "tenants", "resourceVersion": "1", "finalizers": [names.FINALIZER]}}
+    observed = Observed(resource={**resource, "status": status})
+    if not status:
+        assert plan_absent(ABSENT, observed, ORDER)
+        return
+    with pytest.raises(HostedKubernetesError, match="DataStore default does not exist any more; bring the datastore back"):
+        plan_absent(ABSENT, observed, ORDER)
+    assert plan_absent(replace(ABSENT, keep_data=True), observed, ORDER)
+
+
+@pytest.mark.parametrize("theirs", [Share("default", "tenants_acme", "other"), Share("default", "other", "tenants_acme")])
+def test_data_that_is_that_of_another_tenant_is_not_purged(theirs: Share) -> None:
+    shared = replace(ABSENT, neighbours={"tenants/alive": theirs})
+    with pytest.raises(HostedKubernetesError, match="is that of TenantControlPlane tenants/alive, which exists"):
+        plan_absent(shared, standing(), ORDER)
+    forced = plan_absent(replace(shared, keep_data=True), standing(), ORDER)
+    assert not [change for change in forced if change.cluster is Cluster.DATASTORE]
+    elsewhere = replace(ABSENT, neighbours={"tenants/alive": replace(theirs, store="second")})
+    assert [change for change in plan_absent(elsewhere, standing(), ORDER) if change.cluster is Cluster.DATASTORE]
+
+
+def test_forced_still_purges_what_can_be_purged() -> None:
+    forced = plan_absent(replace(ABSENT, keep_data=True), standing(), ORDER)
+    assert len([change for change in forced if change.cluster is Cluster.DATASTORE]) == len(ORDER)
+
+
+def test_where_the_data_is_is_taken_from_what_was_recorded() -> None:
+    setup = {"setup": {"schema": "old_schema", "user": "old_user"}, "dataStoreName": "second"}
+    resource = {"metadata": {"name": "acme", "namespace": "tenants"}, "status": {"storage": setup}}
+    by_name = Absent({"metadata": {"name": "acme", "namespace": "tenants"}})
+    assert by_name.located(Observed(resource=resource)).share == Share("second", "old_schema", "old_user")
+    assert by_name.located(Observed()).share is None
+    assert by_name.located(replace(standing(), resource=None)).share == Share("default", "tenants_acme", "tenants_acme")

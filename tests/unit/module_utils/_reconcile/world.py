@@ -179,9 +179,19 @@ def _address(observed: Observed) -> Observed:
     return edit(observed, "Service", assign)
 
 
+def _rolled_out(observed: Observed) -> Observed:
+    def finish(deployment: Json) -> None:
+        replicas = deployment["spec"].get("replicas", 0)
+        status = {"replicas": replicas, "updatedReplicas": replicas, "readyReplicas": replicas, "availableReplicas": replicas}
+        deployment["status"] = {**status, "observedGeneration": deployment["metadata"].get("generation", 0)}
+
+    return edit(observed, "Deployment", finish)
+
+
 _PASSED: Final[Mapping[Barrier, Callable[[Observed], Observed]]] = {
     Barrier.ADDRESS: _address,
     Barrier.TENANT: lambda observed: replace(observed, tenant={}),
+    Barrier.ROLLOUT: _rolled_out,
 }
 
 
