@@ -422,8 +422,12 @@ def _makes(change: Change) -> bool:
 
 
 def _unfinished(pods: Mapping[tuple[str, str], Json]) -> list[tuple[str, str]]:
-    """The names of pods that run or will; evicted and failed ones stay as records until somebody collects them."""
-    return [key for key, pod in pods.items() if (pod.get("status") or {}).get("phase") not in ("Failed", "Succeeded")]
+    """The names of pods that run, will run or are ending; evicted and failed ones stay as records until somebody collects them."""
+    return [
+        key
+        for key, pod in pods.items()
+        if pod["metadata"].get("deletionTimestamp") or (pod.get("status") or {}).get("phase") not in ("Failed", "Succeeded")
+    ]
 
 
 _PHASES: Final[Mapping[int, str]] = {
