@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.connection
     client_from_kubeconfig,
     connect,
 )
+from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.wait import wait_for
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile import call
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.engine import Settings
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.info import tenants_info
@@ -156,6 +158,24 @@ def test_a_kubeconfig_that_keeps_the_engine_out_is_mended(fleet: Fleet, acme: Js
     secret = ObjectRef("v1", "Secret", NAMESPACE, f"acme{names.ADMIN_KUBECONFIG}")
     fleet.client.merge_patch(secret, {"data": {"super-admin.svc": value}}, field_manager="somebody")
     _assert_mended(fleet, acme, secret, {"issue"})
+
+
+def test_a_failed_pod_holds_nothing_up(fleet: Fleet, acme: Json) -> None:
+    """As an evicted pod, it stays as a record until somebody collects it."""
+    container = fleet.pods("acme")[0]["spec"]["containers"][0]
+    spec = {"restartPolicy": "Never", "containers": [{"name": "fails", "image": container["image"], "command": ["/no-such-program"]}]}
+    metadata = {"name": "acme-evicted", "namespace": NAMESPACE, "labels": {names.LABEL_NAME: "acme"}}
+    fleet.client.create({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
+    wait_for(
+        fleet.client,
+        resource_of("Pod"),
+        "acme-evicted",
+        NAMESPACE,
+        predicate=lambda pod: pod is not None and pod["status"].get("phase") == "Failed",
+        deadline=time.monotonic() + 60,
+    )
+    assert not fleet.run(acme, timeout_s=10).changed
+    fleet.client.delete(resource_of("Pod"), "acme-evicted", NAMESPACE)
 
 
 def test_scaling_replaces_no_pod(fleet: Fleet, acme: Json) -> None:
