@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -43,6 +43,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.stage
 
 # Between two looks at what cannot be watched: a network path, files inside a container.
 _PAUSE_S: Final = 0.5
+_AUTHORITIES: Final = (names.CA, names.FRONT_PROXY_CA, names.SERVICE_ACCOUNT)
 _KUBECONFIG_KEY: Final = "super-admin.svc"
 
 
@@ -127,19 +128,21 @@ class TenantRun:
         while True:
             if self._planned and self._planned[0] is self.observed:
                 return self._planned[1]
+            # An authority that a living tenant lacks is an error of the plan: it is looked for before.
+            self._find_unlabelled(ObjectRef("v1", "Secret", self._key[0], self.desired.tenant.secret_name(name)) for name in _AUTHORITIES)
             result = make_plan(self.desired, self.observed, self.context.now())
             if result.unread:
                 self.observed = read_secrets(self.context.client, self.observed, self._key, result.unread)
-            elif not self._find_unlabelled(result):
+            elif not self._find_unlabelled(change.object for change in result if _makes(change)):
                 self._planned = (self.observed, result)
                 return result
 
-    def _find_unlabelled(self, plan: Plan) -> bool:
+    def _find_unlabelled(self, references: Iterable[ObjectRef]) -> bool:
         """Look by name for what a living tenant seems to lack: it may only have lost the label by which it is listed."""
         if not self.observed.lives(self.desired.tenant.name):
             return False
         seen = self.observed
-        for reference in (change.object for change in plan if _makes(change)):
+        for reference in references:
             known = reference.name in seen.secrets if reference.kind == "Secret" else reference in seen.objects
             if known or reference in self._looked_up:
                 continue
@@ -154,6 +157,7 @@ class TenantRun:
 
     def observe(self) -> None:
         """Look at everything anew."""
+        self._looked_up.clear()
         self.observed = observe_management(self.context.client, [self._key])[self._key]
         self.observe_datastore()
         self.look_inside()

@@ -174,13 +174,12 @@ def test_changed_field_is_mended(complete: Tenant, kind: str, suffix: str, body:
     assert [item["path"].startswith(path) for item in change["fields"]] == [True]
 
 
-@pytest.mark.parametrize(("kind", "suffix"), [*OBJECTS, *(("Secret", suffix) for suffix in FOLLOWS)])
+@pytest.mark.parametrize(("kind", "suffix"), [*OBJECTS, *(("Secret", suffix) for suffix in (*FOLLOWS, *AUTHORITIES))])
 def test_object_that_lost_the_label_by_which_it_is_found(complete: Tenant, kind: str, suffix: str) -> None:
-    """It looks as if it did not exist; the same object is found again when it is to be made."""
+    """It looks as if it did not exist, and is found by its name."""
     uid = complete.live(kind, f"acme{suffix}")["metadata"]["uid"]
     complete.patch(kind, {"metadata": {"labels": {names.LABEL_PROJECT: None}}}, f"acme{suffix}")
-    assert complete.run().changed
-    assert not complete.run().changed
+    assert_mended(complete, [(f"{kind} acme{suffix}", "patch")])
     assert complete.live(kind, f"acme{suffix}")["metadata"]["uid"] == uid
 
 

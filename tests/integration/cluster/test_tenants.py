@@ -183,6 +183,9 @@ def test_scaling_replaces_no_pod(fleet: Fleet, acme: Json) -> None:
     two = fleet.definition("acme", replicas=2)
     assert fleet.run(two).changed
     assert before < {pod["metadata"]["uid"] for pod in fleet.pods("acme")}
+    budget = ObjectRef("policy/v1", "PodDisruptionBudget", NAMESPACE, "acme")
+    assert fleet.client.delete(resource_of(budget.kind), budget.name, budget.namespace)
+    _assert_mended(fleet, two, budget, {"create"})
     assert fleet.run(acme).changed
     assert len(fleet.pods("acme")) == 1
 
