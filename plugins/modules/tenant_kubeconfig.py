@@ -12,8 +12,8 @@ version_added: 0.1.0
 description:
   - Writes a kubeconfig file with a client certificate of its own, signed by the tenant's authority.
   - What its owner may do is decided by RBAC in the tenant cluster, by O(user) and O(groups).
-  - A client certificate cannot be revoked; keep O(lifetime) short. An existing file is written anew when less than a third of its lifetime is
-    left, or when it does not fit the options, the tenant's authority or its endpoint any more.
+  - A client certificate cannot be revoked; keep O(lifetime) short. An existing file is written anew when less than a third of O(lifetime) is
+    left, when it is good for longer than that, or when it does not fit the options, the tenant's authority or its endpoint any more.
   - The content never appears in the result.
 author:
   - hosted.kubernetes contributors (@hosted-kubernetes)
@@ -36,7 +36,7 @@ options:
     choices: [present, absent]
     default: present
   user:
-    description: User name that the tenant's API server sees.
+    description: User name that the tenant's API server sees, at most 64 bytes.
     type: str
     default: kubernetes-admin
   groups:
@@ -45,7 +45,7 @@ options:
     elements: str
     default: ['kubeadm:cluster-admins']
   lifetime:
-    description: How long a new kubeconfig is good, in minutes.
+    description: How long the kubeconfig is good, in minutes, from 10 to 525600. It never outlives the tenant's authority.
     type: int
     default: 480
   inside:

@@ -65,9 +65,12 @@ class LeafRequest:
 
 
 def new_ca(common_name: str, *, algorithm: KeyAlgorithm, now: datetime, validity: timedelta = timedelta(days=3650)) -> KeyPair:
-    """Make a self-signed CA as kubeadm does: subject CN only, the name as DNS SAN too, backdated by 5 minutes."""
+    """Make a self-signed CA as kubeadm does: subject CN only, the name as DNS SAN too, backdated by 5 minutes.
+
+    Raises PkiError when the name cannot stand in a certificate.
+    """
     key = new_private_key(algorithm)
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
+    name = _subject(common_name)
     builder = (
         _builder(key.public_key(), name, name, now - BACKDATE, now + validity)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
@@ -94,8 +97,9 @@ def new_leaf(
     key = new_private_key(algorithm)
     end = min(now + validity, issuer.not_valid_after_utc)
     start = max(now - BACKDATE, issuer.not_valid_before_utc)
+    subject = _subject(request.common_name, request.organizations)
     builder = (
-        _builder(key.public_key(), _subject(request), issuer.subject, start, end)
+        _builder(key.public_key(), subject, issuer.subject, start, end)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_key_usage(key.public_key(), ca=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage(_purposes(request)), critical=False)
@@ -211,9 +215,12 @@ def _authority(issuer: x509.Certificate) -> x509.AuthorityKeyIdentifier:
     return x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.public_key())  # type: ignore[arg-type]
 
 
-def _subject(request: LeafRequest) -> x509.Name:
-    organizations = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, item) for item in request.organizations]
-    return x509.Name([*organizations, x509.NameAttribute(NameOID.COMMON_NAME, request.common_name)])
+def _subject(common_name: str, organizations: Iterable[str] = ()) -> x509.Name:
+    try:
+        found = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, item) for item in organizations]
+        return x509.Name([*found, x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
+    except ValueError as exc:
+        raise PkiError(f"certificate {common_name}: its subject is refused: {exc}") from exc
 
 
 def _purposes(request: LeafRequest) -> list[x509.ObjectIdentifier]:

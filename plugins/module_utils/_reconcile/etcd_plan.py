@@ -154,7 +154,8 @@ def leaf_request(etcd: ManagedEtcd, part: str) -> LeafRequest:
     hosts = tuple(etcd.member_host(index) for index in range(etcd.members))
     if part == "server":
         names_ = (etcd.name, f"{etcd.name}.{etcd.namespace}", etcd.host, *hosts, "localhost")
-        return LeafRequest(etcd.host, dns_names=names_, ip_addresses=("127.0.0.1", "::1"), server=True)
+        # Clients look at the DNS names only; the host name may be too long for a common name.
+        return LeafRequest(etcd.name, dns_names=names_, ip_addresses=("127.0.0.1", "::1"), server=True)
     if part == "peer":
         return LeafRequest(etcd.peers_service, dns_names=hosts, server=True, client=True)
     return LeafRequest("root", client=True)

@@ -23,11 +23,13 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._pki.kubeconfig 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.observe import secret_state
 
 SYSTEM_MASTERS = "system:masters"
+_CLOCK_SKEW = timedelta(minutes=5)
+"""Between the machines that make kubeconfigs of one user."""
 
 
 @dataclass(frozen=True)
 class User:
-    """Who the kubeconfig is for, and for how long a new one is good. lifetime also decides when an old one is renewed."""
+    """Who the kubeconfig is for, and for how long it is good. lifetime also decides when an old one is renewed."""
 
     name: str
     groups: tuple[str, ...]
@@ -51,7 +53,7 @@ class TenantAuthority:
 def read_authority(management: Client, namespace: str, name: str, *, inside: bool) -> TenantAuthority:
     """Read a tenant's authority and endpoint. inside: give the address that works inside the management cluster.
 
-    Raises InvalidError when there is no such tenant, or none that has been exposed yet.
+    Raises InvalidError when there is no such tenant, none that has been exposed yet, or one whose authority is broken.
     """
     live = management.get(resource_of(KIND), name, namespace)
     if live is None:
@@ -67,6 +69,11 @@ def read_authority(management: Client, namespace: str, name: str, *, inside: boo
             "hosted.kubernetes.tenant_control_plane_info says what it lacks)"
         )
     data = secret_state(secret, None).data or {}
+    missing = [key for key in ("ca.crt", "ca.key") if not data.get(key)]
+    if missing:
+        raise InvalidError(
+            f"Secret {namespace}/{tenant.secret_name(names.CA)} has no key {missing[0]}; restore the tenant's authority from a backup"
+        )
     return TenantAuthority(tenant, f"https://{endpoint}", KeyPair(data["ca.crt"], data["ca.key"]))
 
 
@@ -74,6 +81,13 @@ def check(user: User) -> None:
     """Refuse what must not be given out. Raises InvalidError."""
     if not user.name:
         raise InvalidError("user must not be empty; name the person or program the kubeconfig is for")
+    length = len(user.name.encode())
+    if length > names.LONGEST_COMMON_NAME:
+        raise InvalidError(
+            f'user "{user.name}" is {length} bytes long; a certificate names a user with at most {names.LONGEST_COMMON_NAME}, so shorten it'
+        )
+    if "" in user.groups:
+        raise InvalidError(f"groups[{user.groups.index('')}] is empty; name a group, or leave it out")
     if SYSTEM_MASTERS in user.groups:
         raise InvalidError(
             f'groups: "{SYSTEM_MASTERS}" cannot be limited or revoked by RBAC; use "kubeadm:cluster-admins" for an administrator'
@@ -86,7 +100,7 @@ def problem(existing: bytes | None, authority: TenantAuthority, user: User, now:
     """Why an existing kubeconfig must be made anew; None when it serves."""
     if existing is None:
         return "does not exist"
-    return check_kubeconfig(
+    fault = check_kubeconfig(
         existing,
         _request(user),
         server=authority.server,
@@ -94,6 +108,9 @@ def problem(existing: bytes | None, authority: TenantAuthority, user: User, now:
         now=now,
         renew_before=user.renew_before,
     )
+    if fault is None and expires(existing) > now + user.lifetime + _CLOCK_SKEW:
+        return "is good for longer than lifetime allows"
+    return fault
 
 
 def issue(authority: TenantAuthority, user: User, now: datetime) -> bytes:

@@ -220,16 +220,22 @@ def test_contradicting_request_is_refused(fields: dict[str, Any], message: str) 
     [
         (CA, replace(SERVER, ip_addresses=("10.96.0.300",)), NOW, "'10.96.0.300' does not appear to be"),
         (CA, replace(SERVER, dns_names=("bücher",)), NOW, "certificate kube-apiserver: "),
+        (CA, replace(ADMIN, common_name="a" * 65), NOW, f"certificate {'a' * 65}: its subject is refused: .*64"),
         (CA, SERVER, NOW + timedelta(days=3650), "CA CN=kubernetes: ended at 2036-11-19T12:00:00Z; rotate the CA"),
         (replace(CA, key=OTHER_CA.key), SERVER, NOW, "does not belong to the certificate"),
         (SERVER_PAIR, SERVER, NOW, "not that of a CA"),
         (replace(CA, certificate=b""), SERVER, NOW, "cannot be read"),
     ],
-    ids=["address", "name", "ended", "mixed", "leaf", "empty"],
+    ids=["address", "name", "long", "ended", "mixed", "leaf", "empty"],
 )
 def test_issuing_is_refused(ca: KeyPair, request_: LeafRequest, now: datetime, message: str) -> None:
     with pytest.raises(PkiError, match=message):
         new_leaf(ca, request_, algorithm=EC, now=now)
+
+
+def test_name_of_a_ca_that_is_too_long() -> None:
+    with pytest.raises(PkiError, match=f"certificate {'a' * 65}: its subject is refused: "):
+        new_ca("a" * 65, algorithm=EC, now=NOW)
 
 
 def test_ca_that_must_not_sign_is_refused() -> None:
