@@ -198,6 +198,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._ansible.module 
     connection_options,
     run,
 )
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.redaction import without_contents
 
 SPEC = MANAGEMENT_CLUSTER.merge(
     ArgumentSpec(
@@ -214,6 +215,7 @@ SPEC = MANAGEMENT_CLUSTER.merge(
         },
         mutually_exclusive=[["definition", option] for option in ("name", "driver", "endpoints", "tls_config", "basic_auth")],
         required_one_of=[["name", "definition"]],
+        shown=dict.fromkeys(("definition", "tls_config", "basic_auth"), without_contents),
     )
 )
 _FIELDS = {"driver": "driver", "endpoints": "endpoints", "tls_config": "tlsConfig", "basic_auth": "basicAuth"}

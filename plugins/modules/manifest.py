@@ -152,6 +152,7 @@ results:
       sample: [{"path": "spec.hard.pods", "before": "40", "after": "50"}]
 """
 
+import re
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -162,6 +163,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._ansible.module 
     connection_options,
     run,
 )
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.redaction import without_secrets
 
 SPEC = ArgumentSpec(
     options={
@@ -176,7 +178,11 @@ SPEC = ArgumentSpec(
     },
     mutually_exclusive=[["definition", "src"]],
     required_one_of=[["definition", "src"]],
+    shown={"definition": without_secrets},
 ).merge(MANAGEMENT_CLUSTER)
+
+# The parser quotes names of aliases and tags, which a value that begins with * or ! looks like.
+_QUOTED = re.compile(r"""(['"]).{2,}\1""")
 
 
 def documents(params: dict[str, Any]) -> list[Any]:
@@ -211,20 +217,17 @@ def parse_yaml(text: Any, name: str) -> list[Any]:
         return list(yaml.load_all(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
     except yaml.MarkedYAMLError as error:
         where = f" line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise InvalidError(f"{name}{where}: not YAML: {error.problem}") from None
-    except (yaml.YAMLError, UnicodeDecodeError):
+        raise InvalidError(f"{name}{where}: not YAML: {_QUOTED.sub('…', error.problem or '')}") from None
+    except (yaml.YAMLError, ValueError):
         raise InvalidError(f"{name}: not YAML") from None
 
 
 def main_with(module: AnsibleModule) -> dict[str, Any]:
     from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.connection import ConnectionOptions, connect
-    from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.object_list import ObjectList, parse_objects, redacted
+    from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.object_list import ObjectList, parse_objects
 
     params = module.params
-    given = documents(params)
-    # The arguments of a module are printed with -vvv and kept by job engines.
-    params["definition"] = redacted(params["definition"])
-    objects = parse_objects(given)
+    objects = parse_objects(documents(params))
     with connect(ConnectionOptions(**connection_options(params))) as client:
         wanted = ObjectList(
             client,

@@ -21,9 +21,30 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors impo
 Result = dict[str, Any]
 
 
+class _Module(AnsibleModule):
+    """A module whose results, also those of refused options, repeat of its options only what may be shown."""
+
+    def __init__(self, shown: Mapping[str, Callable[[Any], Any]], **rules: Any) -> None:
+        self._shown = shown
+        super().__init__(**rules)
+
+    def exit_json(self, **result: Any) -> None:
+        super().exit_json(**result, **self._invocation())
+
+    def fail_json(self, msg: str, **result: Any) -> None:
+        super().fail_json(msg, **result, **self._invocation())
+
+    def _invocation(self) -> Result:
+        hidden = {name: shown(self.params[name]) for name, shown in self._shown.items() if name in self.params}
+        return {"invocation": {"module_args": {**self.params, **hidden}}}
+
+
 @dataclass(frozen=True)
 class ArgumentSpec:
-    """Options of a module with the rules between them, as one value that can be merged with others."""
+    """Options of a module with the rules between them, as one value that can be merged with others.
+
+    shown: option → what of its value a result may repeat, for options that can hold secrets among public data.
+    """
 
     options: Mapping[str, Any] = field(default_factory=dict)
     mutually_exclusive: list[list[str]] = field(default_factory=list)
@@ -31,6 +52,7 @@ class ArgumentSpec:
     required_one_of: list[list[str]] = field(default_factory=list)
     required_if: list[list[Any]] = field(default_factory=list)
     required_by: Mapping[str, list[str]] = field(default_factory=dict)
+    shown: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict)
 
     def merge(self, other: ArgumentSpec) -> ArgumentSpec:
         return ArgumentSpec(
@@ -40,10 +62,12 @@ class ArgumentSpec:
             required_one_of=self.required_one_of + other.required_one_of,
             required_if=self.required_if + other.required_if,
             required_by={**self.required_by, **other.required_by},
+            shown={**self.shown, **other.shown},
         )
 
     def create_module(self) -> AnsibleModule:
-        return AnsibleModule(
+        return _Module(
+            self.shown,
             argument_spec=dict(self.options),
             mutually_exclusive=self.mutually_exclusive,
             required_together=self.required_together,

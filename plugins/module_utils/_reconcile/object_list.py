@@ -19,12 +19,12 @@ from typing import Any, Final
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import InvalidError
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.readiness import PROBLEMS, pod_problem, problem
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.redaction import REDACTED, SECRET_FIELDS
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json, ObjectRef, Resource, resource_of
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.client import Client
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.errors import NotFoundError
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.wait import wait_for
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.fields import FieldChange, diff
-from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.plan import REDACTED
 
 _PARALLEL_READS: Final = 8
 _CRD: Final = "CustomResourceDefinition"
@@ -41,7 +41,6 @@ _LAST: Final = (
 # What the server writes into every object; a difference there is not what was asked for.
 _SERVERS_METADATA: Final = frozenset({"managedFields", "resourceVersion", "generation", "uid", "creationTimestamp", "selfLink"})
 
-_SECRET_FIELDS: Final = frozenset({"data", "stringData"})
 _FIRST_PAUSE_S: Final = 0.02
 
 
@@ -88,7 +87,7 @@ class ObjectResult:
         return {"before_header": title, "after_header": title, "before": before, "after": after}
 
     def _shown(self, item: FieldChange, value: Any) -> Any:
-        secret = self.ref.kind == "Secret" and item.path.split(".")[0] in _SECRET_FIELDS
+        secret = self.ref.kind == "Secret" and item.path.split(".")[0] in SECRET_FIELDS
         return REDACTED if secret and value is not None else value
 
 
@@ -115,19 +114,6 @@ def parse_objects(documents: Iterable[Any]) -> list[Json]:
     if problems:
         raise InvalidError.from_problems("objects", problems)
     return found
-
-
-def redacted(definition: Any) -> Any:
-    """A definition as given, without the values of Secrets; YAML text becomes None, since nothing says where its secrets end."""
-    if isinstance(definition, str):
-        return None
-    if isinstance(definition, Sequence):
-        return [redacted(item) for item in definition]
-    if not isinstance(definition, Mapping):
-        return definition
-    if definition.get("kind") == "Secret":
-        return {key: REDACTED if key in _SECRET_FIELDS else value for key, value in definition.items()}
-    return {**definition, "items": redacted(definition["items"])} if "items" in definition else definition
 
 
 def in_order(objects: Iterable[Json]) -> list[Json]:

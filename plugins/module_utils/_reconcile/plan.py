@@ -11,15 +11,15 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Final
 
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api import redaction
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.names import ANNOTATION_TEMPLATE
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json, ObjectRef
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.unknown import UNKNOWN, has_unknown
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.fields import FieldChange
 
-REDACTED: Final = "(secret)"
+REDACTED: Final = redaction.REDACTED
 MISSING: Final = "does not exist"
 """The reason of a change that makes an object; its diff has nothing before."""
-_SECRET_PATHS: Final = ("data", "stringData")
 _TEMPLATE_PATH: Final = f'metadata.annotations."{ANNOTATION_TEMPLATE}"'
 
 
@@ -99,7 +99,7 @@ class Change:
             return None
         if item.path == _TEMPLATE_PATH:
             return _short_template(str(value))
-        secret = self.object.kind == "Secret" and item.path.startswith(_SECRET_PATHS)
+        secret = self.object.kind == "Secret" and item.path.startswith(tuple(redaction.SECRET_FIELDS))
         return REDACTED if secret else value
 
 

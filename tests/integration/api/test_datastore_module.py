@@ -263,6 +263,9 @@ def test_keys_written_inline_never_show(case: Case, etcd: Etcd) -> None:
         assert not result.get("failed")
         assert key not in str(result)
     assert case.run(inline)["probe"]["healthy"]
+    refused = case.run(inline, name=case.name)
+    assert "mutually exclusive" in refused["msg"]
+    assert key not in str(refused)
 
 
 def tenant(client: Client, namespace: str, store: str) -> Json:

@@ -229,6 +229,34 @@ def test_secrets_do_not_show(run: Run, client: Client, namespace: str) -> None:
     assert client.get(resource_of("Secret"), "a", namespace) is not None
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"definition": "kind: Secret\nstringData: {a: sesame"}, r"definition line \d: not YAML"),
+        ({"definition": "kind: Secret\nstringData: {a: *sesame}"}, "definition line 2: not YAML: .*alias"),
+        ({"definition": "kind: Secret\nstringData: {a: !sesame x}"}, "definition line 2: not YAML: .*tag"),
+        ({"definition": "kind: Secret\nstringData: {a: sesame, b: 2026-13-45}"}, "definition: not YAML"),
+        ({"definition": "kind: Secret\nstringData: {a: sesame}"}, "document 1: apiVersion is missing"),
+        ({"definition": {"stringData": {"a": "sesame"}}}, "document 1: apiVersion is missing"),
+        ({"definition": [{"kind": "Secret", "stringData": {"a": "sesame"}}]}, "document 1: apiVersion is missing"),
+        ({"definition": "stringData: {a: sesame}", "src": ["/no/such/file"]}, "mutually exclusive"),
+        ({"definition": {"kind": "Secret", "data": {"a": "sesame"}}, "wait_timeout": "soon"}, "wait_timeout"),
+        ({"definition": {"kind": "Secret", "data": {"a": "sesame"}}, "defintion": {}}, "Unsupported parameters"),
+    ],
+)
+def test_secrets_do_not_show_in_failures(run: Run, arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ModuleFailedError, match=message) as error:
+        run(**arguments)
+    assert "definition" in error.value.result["invocation"]["module_args"]
+    assert "sesame" not in json.dumps(error.value.result)
+
+
+def test_the_rest_of_the_options_shows(run: Run, namespace: str) -> None:
+    shown = run(config_map(namespace, a="1"))["invocation"]["module_args"]
+    assert shown["definition"] == config_map(namespace, a="1")
+    assert shown["wait_timeout"] == 300
+
+
 def test_files_with_many_documents(run: Run, namespace: str, tmp_path: Path) -> None:
     first, second = tmp_path / "first.yaml", tmp_path / "second.json"
     first.write_text("---\n" + yaml.safe_dump(config_map(namespace, a="1")) + "---\n---\n# nothing here\n")

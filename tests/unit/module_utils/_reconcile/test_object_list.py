@@ -17,7 +17,6 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.objec
     ObjectResult,
     in_order,
     parse_objects,
-    redacted,
 )
 
 
@@ -98,29 +97,6 @@ def test_order_of_creation() -> None:
 
 def test_given_order_counts_within_a_kind() -> None:
     assert [item["metadata"]["name"] for item in in_order([obj("Pod", "z"), obj("Pod", "a")])] == ["z", "a"]
-
-
-SECRET = obj("Secret", data={"a": "sesame"}, stringData={"b": "sesame"})
-
-
-@pytest.mark.parametrize(
-    "definition",
-    [
-        SECRET,
-        [obj("ConfigMap"), SECRET],
-        obj("List", items=[SECRET]),
-        [obj("SecretList", items=[SECRET])],
-        "data: sesame",
-        ["data: sesame"],
-    ],
-)
-def test_secrets_are_redacted(definition: Any) -> None:
-    assert "sesame" not in repr(redacted(definition))
-
-
-def test_nothing_else_is_redacted() -> None:
-    definition = [obj("ConfigMap", data={"a": "b"}), 1, None]
-    assert redacted(definition) == definition
 
 
 @pytest.mark.parametrize(("kind", "shown"), [("Secret", "(secret)"), ("ConfigMap", "sesame")])

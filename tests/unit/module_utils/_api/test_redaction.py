@@ -1,0 +1,48 @@
+# Copyright: hosted.kubernetes contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What of a user's definitions is shown."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.redaction import REDACTED, without_contents, without_secrets
+
+SECRET = {"apiVersion": "v1", "kind": "Secret", "data": {"a": "sesame"}, "stringData": {"b": "sesame"}}
+CONFIG_MAP = {"apiVersion": "v1", "kind": "ConfigMap", "data": {"a": "b"}}
+
+
+@pytest.mark.parametrize(
+    "definition",
+    [
+        SECRET,
+        [CONFIG_MAP, SECRET],
+        {"kind": "List", "items": [SECRET]},
+        [{"kind": "SecretList", "items": [SECRET]}],
+        {"stringData": {"b": "sesame"}},
+        "data: sesame",
+        ["data: sesame"],
+    ],
+)
+def test_values_of_secrets_do_not_show(definition: Any) -> None:
+    assert "sesame" not in repr(without_secrets(definition))
+
+
+def test_nothing_else_is_redacted() -> None:
+    definition = [CONFIG_MAP, {"kind": "List", "items": [CONFIG_MAP]}, 1, None]
+    assert without_secrets(definition) == definition
+
+
+def test_inline_keys_and_passwords_do_not_show() -> None:
+    reference = {"secretReference": {"name": "a", "keyPath": "password"}}
+    auth = {"username": {"content": "sesame"}, "password": reference}
+    shown = {"username": {"content": REDACTED}, "password": reference}
+    assert without_contents(auth) == shown
+    assert without_contents({"spec": {"driver": "etcd", "endpoints": ["a:1"], "basicAuth": auth}}) == {
+        "spec": {"driver": "etcd", "endpoints": ["a:1"], "basicAuth": shown}
+    }
+    assert without_contents('{"username": {"content": "sesame"}}') is None
+    assert without_contents(None) is None
