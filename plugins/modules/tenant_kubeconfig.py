@@ -109,8 +109,6 @@ server:
   type: str
 """
 
-import os
-import tempfile
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -122,6 +120,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._ansible.module 
     connection_options,
     run,
 )
+from ansible_collections.hosted.kubernetes.plugins.module_utils._host import private_files
 
 SPEC = MANAGEMENT_CLUSTER.merge(
     ArgumentSpec(
@@ -145,9 +144,9 @@ def main_with(module: AnsibleModule) -> dict[str, Any]:
 
 def absent(module: AnsibleModule) -> dict[str, Any]:
     dest = module.params["dest"]
-    exists = os.path.lexists(dest)
+    exists = private_files.exists(dest)
     if exists and not module.check_mode:
-        os.unlink(dest)
+        private_files.remove(dest)
     return result(dest, "state is absent" if exists else "", {"before": f"{dest}\n" if exists else "", "after": ""})
 
 
@@ -160,12 +159,12 @@ def present(module: AnsibleModule) -> dict[str, Any]:
     tenant_user.check(user)
     with connect(ConnectionOptions(**connection_options(params))) as client:
         authority = tenant_user.read_authority(client, params["namespace"] or "default", params["name"], inside=params["inside"])
-    content = read(params["dest"])
-    reason = tenant_user.problem(content, authority, user, now) or mode_problem(params["dest"])
+    content = private_files.read(params["dest"])
+    reason = tenant_user.problem(content, authority, user, now) or private_files.problem(params["dest"])
     before = describe(params["dest"], "" if content is None else "as it is")
     if reason and not module.check_mode:
         content = tenant_user.issue(authority, user, now)
-        write(params["dest"], content)
+        private_files.write(params["dest"], content)
     facts: dict[str, Any] = {"server": authority.server}
     if content is not None and not (reason and module.check_mode):
         facts["expires"] = tenant_user.expires(content).isoformat()
@@ -181,32 +180,6 @@ def result(dest: str, reason: str, diff: dict[str, str]) -> dict[str, Any]:
 
 def describe(dest: str, text: str) -> str:
     return f"{dest}: {text}\n" if text else ""
-
-
-def read(dest: str) -> bytes | None:
-    try:
-        with open(dest, "rb") as file:
-            return file.read()
-    except FileNotFoundError:
-        return None
-
-
-def mode_problem(dest: str) -> str | None:
-    return "others may read it" if os.stat(dest).st_mode & 0o077 else None
-
-
-def write(dest: str, content: bytes) -> None:
-    """Write a new file next to the old one, never readable by others, and put it in its place."""
-    from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import InvalidError
-
-    try:
-        os.makedirs(os.path.dirname(os.path.abspath(dest)), mode=0o700, exist_ok=True)
-        handle, path = tempfile.mkstemp(dir=os.path.dirname(os.path.abspath(dest)))
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        os.replace(path, dest)
-    except OSError as error:
-        raise InvalidError(f"dest {dest}: {error.strerror}; give a path that can be written") from error
 
 
 def main() -> None:

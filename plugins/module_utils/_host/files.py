@@ -9,6 +9,7 @@ the old file or the new one. Binaries arrive as staged files named by their SHA-
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import os
@@ -16,12 +17,21 @@ import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import HostedKubernetesError
 
 _CHUNK = 1 << 20
 _DIFF_LIMIT_BYTES = 100_000
+_ADVICE: Final = {
+    errno.ENOSPC: "no space left on the device; free some and run again",
+    errno.EDQUOT: "the disk quota of the user is used up; free some space and run again",
+    errno.EROFS: "the file system is read-only; make it writable, or choose another directory",
+    errno.EISDIR: "is a directory; give the path of a file",
+    errno.ENOTDIR: "a part of the path is no directory; give the path of a file in a directory",
+    errno.EACCES: "permission denied; run as a user who may, or choose another path",
+    errno.EPERM: "permission denied; run as a user who may, or choose another path",
+}
 
 
 @dataclass(frozen=True)
@@ -124,7 +134,7 @@ def apply(
             else:
                 _place(wanted[change.path], placed)
         except OSError as error:
-            raise _explained(change.path, error) from error
+            raise explained(change.path, error) from error
 
 
 def diff(changes: Sequence[FileChange], files: Sequence[WantedFile]) -> dict[str, str]:
@@ -154,10 +164,21 @@ def remove(path: str) -> None:
 
 
 def write(path: str, content: bytes, mode: int) -> None:
-    """Write a file with its final mode by rename."""
+    """Write a file with its final mode by rename. Raises HostedKubernetesError that names the path, and leaves the old file then."""
     new = f"{path}.hosted-kubernetes.new"
-    _write_new(new, content, mode)
-    os.replace(new, path)
+    try:
+        _write_new(new, content, mode)
+        os.replace(new, path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            remove(new)
+        raise explained(path, error) from error
+
+
+def explained(path: str, error: OSError) -> HostedKubernetesError:
+    """What is wrong with a path, and what to do."""
+    advice = _ADVICE.get(error.errno or 0)
+    return HostedKubernetesError(f"{path}: {advice or error.strerror or error}")
 
 
 def _is_directory(item: WantedDirectory) -> bool:
@@ -235,14 +256,6 @@ def _validate(item: WantedFile, new: str) -> None:
         raise HostedKubernetesError(
             f"{item.path}: the new content is refused by {command[0]}: {said}; correct the variables it is made from"
         )
-
-
-def _explained(path: str, error: OSError) -> HostedKubernetesError:
-    if error.errno == errno.ENOSPC:
-        return HostedKubernetesError(f"{path}: no space left on the device; free some and run again")
-    if error.errno == errno.EROFS:
-        return HostedKubernetesError(f"{path}: the file system is read-only; make it writable, or choose another directory")
-    return HostedKubernetesError(f"{path}: {error.strerror or error}")
 
 
 def _shown(path: str, item: WantedFile) -> str:
