@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import time
 from collections.abc import Iterator
@@ -24,12 +25,15 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.connection
     client_from_kubeconfig,
     connect,
 )
+from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.errors import ForbiddenError
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.wait import wait_for
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile import call
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.engine import Settings
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.info import tenants_info
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.observe import observe_tenant, secret_state
+from ansible_collections.hosted.kubernetes.plugins.modules import tenant_kubeconfig
 from ansible_collections.hosted.kubernetes.tests.support.cluster import Cluster
+from ansible_collections.hosted.kubernetes.tests.support.modules import run_module
 from ansible_collections.hosted.kubernetes.tests.support.tenants import Run, assert_predicted, recorded_run, run_and_die
 
 NAMESPACE = "tenants-test"
@@ -129,6 +133,51 @@ def test_info_says_ready(fleet: Fleet, acme: Json) -> None:
     (info,) = tenants_info(fleet.client, Settings(holder="test", check=True), "acme", NAMESPACE)
     assert info["ready"], info
     assert info["drift"] == []
+
+
+def test_why_a_tenant_is_not_ready(fleet: Fleet) -> None:
+    """Its images are nowhere: run and info name the pod and its reason; correcting the definition mends it."""
+    definition = fleet.definition("stuck")
+    definition["spec"]["addons"] = {}
+    definition["spec"]["controlPlane"]["deployment"]["registrySettings"] = {"registry": "127.0.0.1:1"}
+    reason = r"pod stuck-\S+: container kube-\S+ (ErrImagePull|ImagePullBackOff): .*127\.0\.0\.1:1/kube-"
+    with pytest.raises(HostedKubernetesError, match=reason):
+        fleet.run(definition, timeout_s=30)
+
+    (info,) = tenants_info(fleet.client, Settings(holder="test", check=True), "stuck", NAMESPACE)
+    assert not info["ready"]
+    assert info["failing_phase"] == "pods"
+    assert re.search(reason, info["reason"]), info["reason"]
+    assert info["next_step"] == "kubectl describe and logs of the pods with label kamaji.clastix.io/name=stuck"
+
+    del definition["spec"]["controlPlane"]["deployment"]["registrySettings"]
+    assert fleet.run(definition).tenant["phase"] == "Ready"
+    (info,) = tenants_info(fleet.client, Settings(holder="test", check=True), "stuck", NAMESPACE)
+    assert (info["ready"], info["failing_phase"], info["reason"], info["next_step"]) == (True, "", "", "")
+    fleet.run(definition, absent=True)
+
+
+def test_kubeconfigs_of_a_person_and_of_an_administrator(fleet: Fleet, acme: Json, tmp_path: Path) -> None:
+    """Each authenticates as who it was made for, and RBAC decides what that is good for."""
+    dest = tmp_path / "kubeconfig"
+    options = {"kubeconfig": str(fleet.kubeconfig), "name": "acme", "namespace": NAMESPACE, "dest": str(dest), "lifetime": 10}
+    run_module(tenant_kubeconfig.main, {**options, "user": "jane", "groups": ["developers"]})
+    with client_from_kubeconfig(dest.read_bytes()) as jane:
+        assert _identity(jane) == ("jane", {"developers", "system:authenticated"})
+        with pytest.raises(ForbiddenError, match='User "jane" cannot list resource "secrets"'):
+            jane.list(resource_of("Secret"), namespace="kube-system")
+
+    assert run_module(tenant_kubeconfig.main, options)["reason"] == "common name is jane, not kubernetes-admin"
+    with client_from_kubeconfig(dest.read_bytes()) as admin:
+        assert _identity(admin) == ("kubernetes-admin", {"kubeadm:cluster-admins", "system:authenticated"})
+        assert admin.list(resource_of("Secret"), namespace="kube-system") is not None
+
+
+def _identity(client: Client) -> tuple[str, set[str]]:
+    """(user, groups) as the API server sees a connection."""
+    review = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
+    info = client.request("POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", body=review)["status"]["userInfo"]
+    return info["username"], set(info["groups"])
 
 
 def test_each_object_inside_the_tenant_is_mended(fleet: Fleet, acme: Json) -> None:
