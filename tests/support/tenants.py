@@ -244,10 +244,6 @@ class Run:
         return {(item["object"], entry["path"]): entry["after"] for item in self.plan for entry in item.get("fields", [])}
 
     @property
-    def reads(self) -> int:
-        return sum(call.method == "GET" for call in self.calls)
-
-    @property
     def writes(self) -> list[str]:
         return [f"{item.method} {item.path}" for item in self.calls if item.method != "GET"]
 

@@ -20,8 +20,6 @@ ANNOTATION_PAUSED: Final = "kamaji.clastix.io/paused"
 ANNOTATION_ROTATE: Final = "certs.kamaji.clastix.io/rotate"
 FINALIZER: Final = "finalizer.kamaji.clastix.io"
 # Ours, additive:
-ANNOTATION_NOT_AFTER: Final = "hosted-kubernetes.io/not-after"
-ANNOTATION_INPUTS: Final = "hosted-kubernetes.io/inputs"
 ANNOTATION_TEMPLATE: Final = "hosted-kubernetes.io/template"
 
 

@@ -8,7 +8,7 @@ Each returns None when the object is ready, else the reason as a person would sa
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Final, Protocol
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json
@@ -28,7 +28,7 @@ def deployment_problem(obj: Json) -> str | None:
     """Ready: the present template is rolled out to all replicas, all are available, none of an older template is left.
 
     Pods that are still terminating count only where the server reports them (status.terminatingReplicas, Kubernetes 1.33
-    on, by feature gate); see pods_problem for certainty.
+    on, by feature gate).
     """
     status, wanted = obj.get("status", {}), _replicas(obj)
     if obj["spec"].get("paused"):
@@ -135,20 +135,6 @@ def node_problem(obj: Json) -> str | None:
 def pod_ready(pod: Json) -> bool:
     """Whether condition Ready is true and the pod is not terminating."""
     return not pod.get("metadata", {}).get("deletionTimestamp") and _condition(pod, "Ready").get("status") == "True"
-
-
-def pods_problem(pods: Iterable[Json], *, wanted: int, template_hash: str) -> str | None:
-    """Ready: exactly `wanted` ready pods with the label pod-template-hash=template_hash, and no other pod, also no terminating one."""
-    current: list[Json] = []
-    for pod in pods:
-        if pod["metadata"].get("labels", {}).get("pod-template-hash") != template_hash:
-            return f"pod {pod['metadata']['name']} of an older template is left"
-        current.append(pod)
-    for pod in current:
-        reason = pod_problem(pod)
-        if reason:
-            return f"pod {pod['metadata']['name']}: {reason}"
-    return None if len(current) == wanted else f"{len(current)} of {wanted} pods exist"
 
 
 def pod_problem(pod: Json) -> str | None:

@@ -23,7 +23,6 @@ NAME: Final = "check"
 """Of the Deployment and of the Service."""
 POD_PORT: Final = 8080
 SERVICE_PORT: Final = 80
-IMAGE: Final = "registry.k8s.io/e2e-test-images/agnhost:2.63.0"
 NEED_PODS: Final = ("pods", "logs", "exec", "port-forward", "pod-to-pod", "service", "dns", "proxy", "removal")
 """Names of the checks that make pods."""
 MOST_TARGETS: Final = 10

@@ -60,15 +60,14 @@ class Companions:
 
     coredns: str
     etcd: str
-    pause: str
 
 
 # From cmd/kubeadm/app/constants/constants.go of the newest patch of each minor; the golden files hold 1.36's to the letter.
 COMPANIONS: Final[Mapping[str, Companions]] = {
-    "1.34": Companions(coredns="v1.12.1", etcd="3.6.5-0", pause="3.10.1"),
-    "1.35": Companions(coredns="v1.13.1", etcd="3.6.6-0", pause="3.10.1"),
-    "1.36": Companions(coredns="v1.14.2", etcd="3.6.8-0", pause="3.10.2"),
-    "1.37": Companions(coredns="v1.14.6", etcd="3.7.0-0", pause="3.10.2"),
+    "1.34": Companions(coredns="v1.12.1", etcd="3.6.5-0"),
+    "1.35": Companions(coredns="v1.13.1", etcd="3.6.6-0"),
+    "1.36": Companions(coredns="v1.14.2", etcd="3.6.8-0"),
+    "1.37": Companions(coredns="v1.14.6", etcd="3.7.0-0"),
 }
 SUPPORTED_MINORS: Final = tuple(COMPANIONS)
 

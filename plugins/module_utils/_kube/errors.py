@@ -8,8 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import HostedKubernetesError
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json
@@ -62,12 +61,6 @@ class NotFoundError(ApiError):
 class ConflictError(ApiError):
     """409: another writer was faster, a precondition failed, or (server-side apply) other managers own fields."""
 
-    @property
-    def conflicts(self) -> tuple[FieldConflict, ...]:
-        """The fields other managers own; empty when the conflict is not one of server-side apply."""
-        causes = self.details.get("causes") or []
-        return tuple(FieldConflict.of(cause) for cause in causes if cause.get("reason") == "FieldManagerConflict")
-
 
 class AlreadyExistsError(ConflictError):
     """409 on a create: the object is already there."""
@@ -87,19 +80,6 @@ class ForbiddenError(ApiError):
 
 class GoneError(ApiError):
     """410: a resourceVersion or continue token is too old; list again."""
-
-
-@dataclass(frozen=True)
-class FieldConflict:
-    """One field (".spec.replicas") that another manager owns."""
-
-    manager: str
-    field: str
-
-    @classmethod
-    def of(cls, cause: Mapping[str, Any]) -> FieldConflict:
-        found = re.search(r'conflict with "([^"]*)"', str(cause.get("message", "")))
-        return cls(manager=found.group(1) if found else "unknown", field=str(cause.get("field", "")))
 
 
 _BY_REASON: Final[Mapping[str, type[ApiError]]] = {"AlreadyExists": AlreadyExistsError, "Expired": GoneError}
@@ -137,6 +117,11 @@ def api_error(server: str, method: str, path: str, status: Json, *, hint: str = 
 
 
 def _conflict_hint(status: Json) -> str:
+    """Which fields other managers own, when server-side apply refused to take them over."""
     causes = (status.get("details") or {}).get("causes") or []
-    fields = [FieldConflict.of(cause) for cause in causes if cause.get("reason") == "FieldManagerConflict"]
-    return "; ".join(f"field {item.field} belongs to manager {item.manager}" for item in fields)
+    return "; ".join(_conflict(cause) for cause in causes if cause.get("reason") == "FieldManagerConflict")
+
+
+def _conflict(cause: Json) -> str:
+    found = re.search(r'conflict with "([^"]*)"', str(cause.get("message", "")))
+    return f"field {cause.get('field', '')} belongs to manager {found.group(1) if found else 'unknown'}"

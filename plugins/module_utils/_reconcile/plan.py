@@ -28,7 +28,6 @@ class Action(str, Enum):
 
     CREATE = "create"
     PATCH = "patch"
-    REPLACE = "replace"
     DELETE = "delete"
     ISSUE = "issue"
     GRANT = "grant"

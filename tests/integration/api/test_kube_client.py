@@ -24,7 +24,6 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.errors imp
     AlreadyExistsError,
     ConflictError,
     ExpiredCredentialError,
-    FieldConflict,
     ForbiddenError,
     InvalidObjectError,
     NotFoundError,
@@ -84,9 +83,8 @@ def test_apply_owns_fields(client: Client, namespace: str) -> None:
     first = client.apply(config_map(namespace, a="1", b="1"), force=False)
     same = client.apply(config_map(namespace, a="1", b="1"), force=False)
     assert same["metadata"]["resourceVersion"] == first["metadata"]["resourceVersion"]
-    with pytest.raises(ConflictError, match=r"field \.data\.a belongs to manager hosted-kubernetes") as caught:
+    with pytest.raises(ConflictError, match=r"field \.data\.a belongs to manager hosted-kubernetes$"):
         client.apply(config_map(namespace, a="2"), force=False, field_manager="other")
-    assert caught.value.conflicts == (FieldConflict("hosted-kubernetes", ".data.a"),)
     assert client.apply(config_map(namespace, a="2"), force=True, field_manager="other")["data"] == {"a": "2", "b": "1"}
     assert client.apply(config_map(namespace), force=False)["data"] == {"a": "2"}
 

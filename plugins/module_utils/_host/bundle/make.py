@@ -40,7 +40,6 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._host.bundle.sto
     verify,
 )
 
-SOURCES = ("release", "go", "directory")
 NAMED_BY_KUBEADM = ("etcd", "pause", "coredns")
 _MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
 

@@ -5,10 +5,7 @@
 
 from __future__ import annotations
 
-import base64
 from dataclasses import dataclass
-
-from ansible_collections.hosted.kubernetes.plugins.module_utils._api.unknown import has_unknown
 
 
 @dataclass(frozen=True)
@@ -35,9 +32,3 @@ class TenantInputs:
     def server(self) -> str:
         """The endpoint as a URL."""
         return f"https://{self.endpoint}"
-
-    @classmethod
-    def of_pem(cls, endpoint_host: str, endpoint_port: int, ca_certificate: str, advertise_address: str) -> TenantInputs:
-        """Build inputs from the PEM text of the authority; UNKNOWN stays UNKNOWN."""
-        encoded = ca_certificate if has_unknown(ca_certificate) else base64.b64encode(ca_certificate.encode()).decode()
-        return cls(endpoint_host, endpoint_port, encoded, advertise_address)

@@ -12,7 +12,6 @@ import pytest
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.readiness import (
     load_balancer_address,
     pod_ready,
-    pods_problem,
     problem,
 )
 
@@ -155,9 +154,8 @@ def test_load_balancer_address(ingress: Any, address: str | None) -> None:
     assert load_balancer_address({"status": {"loadBalancer": {"ingress": ingress}}}) == address
 
 
-def _pod(status: dict[str, Any], name: str = "a", template: str = "now", **metadata: Any) -> dict[str, Any]:
-    labels = {"pod-template-hash": template}
-    return {"kind": "Pod", "metadata": {"name": name, "labels": labels, **metadata}, "status": status}
+def _pod(status: dict[str, Any], **metadata: Any) -> dict[str, Any]:
+    return {"kind": "Pod", "metadata": {"name": "a", **metadata}, "status": status}
 
 
 READY = _condition("Ready", "True")
@@ -197,17 +195,3 @@ def _waiting(reason: str, message: str = "", **fields: Any) -> dict[str, Any]:
 def test_pod(pod: dict[str, Any], expected: str | None) -> None:
     assert problem(pod) == expected
     assert pod_ready(pod) == (expected is None)
-
-
-@pytest.mark.parametrize(
-    ("pods", "expected"),
-    [
-        ([_pod(READY, "a"), _pod(READY, "b")], None),
-        ([_pod(READY, "a")], "1 of 2 pods exist"),
-        ([_pod(READY, "a"), _pod({}, "b")], "pod b: its containers are not ready yet"),
-        ([_pod(READY, "a"), _pod(READY, "b"), _pod(READY, "c", "before")], "pod c of an older template is left"),
-        ([_pod(READY, "a"), _pod(READY, "b"), _pod(READY, "c", deletionTimestamp="now")], "pod c: it is terminating"),
-    ],
-)
-def test_pods_of_a_rollout(pods: list[dict[str, Any]], expected: str | None) -> None:
-    assert pods_problem(pods, wanted=2, template_hash="now") == expected

@@ -59,7 +59,7 @@ def test_identity_is_object_action_and_paths() -> None:
     one = change(fields=(FieldChange("spec.a", 1, 2),))
     assert one.identity() == change(fields=(FieldChange("spec.a", 3, UNKNOWN),), body={"x": 1}).identity()
     assert one.identity() != change(fields=(FieldChange("spec.b", 1, 2),)).identity()
-    assert one.identity() != change(action=Action.REPLACE, fields=one.fields).identity()
+    assert one.identity() != change(action=Action.DELETE, fields=one.fields).identity()
     assert one.identity() != change("b", fields=one.fields).identity()
 
 

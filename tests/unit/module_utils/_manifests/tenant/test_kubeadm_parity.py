@@ -66,7 +66,6 @@ def test_images_are_those_of_kubeadm(minor: str, scenario: Scenario) -> None:
     images = summary["images"][scenario.name]
     tenant = parse(scenario.definition(summary["kubeadm"]))
     known = versions.companions(summary["kubeadm"])
-    assert f"{tenant.deployment.registry}/pause:{known.pause}" in images
     assert f"{tenant.deployment.registry}/etcd:{known.etcd}" in images
     if tenant.addons.core_dns and tenant.addons.kube_proxy:
         assert coredns_image(tenant, tenant.addons.core_dns) in images

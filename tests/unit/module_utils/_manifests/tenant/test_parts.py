@@ -53,11 +53,6 @@ def test_server_of_cluster_info(host: str, server: str) -> None:
     assert kubeconfig["clusters"] == [{"cluster": {"certificate-authority-data": "Q0E=", "server": server}, "name": ""}]
 
 
-@pytest.mark.parametrize(("pem", "encoded"), [("CA", "Q0E="), (UNKNOWN, UNKNOWN)])
-def test_inputs_from_pem(pem: str, encoded: str) -> None:
-    assert TenantInputs.of_pem("host", 6443, pem, "198.51.100.10").ca_certificate_b64 == encoded
-
-
 @pytest.mark.parametrize(
     ("registry", "addon", "image"),
     [
