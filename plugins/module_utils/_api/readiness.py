@@ -86,15 +86,15 @@ def daemon_set_problem(obj: Json) -> str | None:
 
 def service_problem(obj: Json) -> str | None:
     """Ready: type LoadBalancer has an address; other types are always ready."""
-    if obj["spec"].get("type") == "LoadBalancer" and not load_balancer_address(obj):
+    if obj["spec"].get("type") == "LoadBalancer" and not load_balancer_hosts(obj):
         return "no load-balancer address has been assigned; is there a load balancer with a free address in the cluster?"
     return None
 
 
-def load_balancer_address(service: Json) -> str | None:
-    """The first IP address, else host name, of a Service's load balancer; None while there is none."""
+def load_balancer_hosts(service: Json) -> list[str]:
+    """The IP address, else host name, of each entry of a Service's load balancer, in its order; empty while there is none."""
     ingress = service.get("status", {}).get("loadBalancer", {}).get("ingress") or []
-    return next((item[key] for key in ("ip", "hostname") for item in ingress if item.get(key)), None)
+    return [host for item in ingress if (host := item.get("ip") or item.get("hostname"))]
 
 
 def crd_problem(obj: Json) -> str | None:

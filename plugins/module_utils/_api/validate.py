@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, TypeAlias
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api import versions
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.addresses import is_address
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.crd_fields import FIELDS
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import KAMAJI_API_VERSION, Json
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.shape import nearest, shape_problems, shown, without_nulls
@@ -166,10 +167,10 @@ def _address_problems(spec: Json) -> Iterator[str]:
     addresses = [(f"{field}", network.get(field)) for field in ("address", "advertiseAddress")]
     addresses += [(f"dnsServiceIPs[{index}]", item) for index, item in enumerate(network.get("dnsServiceIPs", []))]
     for field, text in addresses:
-        if text and not _is_address(text):
+        if text and not is_address(text):
             yield f"spec.networkProfile.{field} {shown(text)} is not an IP address; write for example 192.0.2.7 or 2001:db8::7"
     for index, text in enumerate(network.get("certSANs", [])):
-        if not _is_address(text) and not _DNS_NAME.fullmatch(text):
+        if not is_address(text) and not _DNS_NAME.fullmatch(text):
             hint = "write for example 192.0.2.7, acme.example.com or *.example.com"
             yield f"spec.networkProfile.certSANs[{index}] {shown(text)} is neither an IP address nor a DNS name; {hint}"
     domain = network.get("clusterDomain")
@@ -219,7 +220,7 @@ def _overlap_problems(services: Sequence[tuple[str, Network]], pods: Sequence[tu
 
 def _dns_problems(profile: Json, services: Sequence[tuple[str, Network]]) -> Iterator[str]:
     for index, text in enumerate(profile.get("dnsServiceIPs", [])):
-        if services and _is_address(text) and not any(ipaddress.ip_address(text) in item for _unused, item in services):
+        if services and is_address(text) and not any(ipaddress.ip_address(text) in item for _unused, item in services):
             names = ", ".join(str(item) for _unused, item in services)
             yield f"spec.networkProfile.dnsServiceIPs[{index}] {shown(text)} is outside the Service network {names}; write one of its addresses"
 
@@ -380,11 +381,3 @@ def _tunnel_port(spec: Json) -> int | None:
         return None
     port: int = _get(addon, "server").get("port") or 8132
     return port
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True

@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 from typing import BinaryIO, Final, Protocol
 from urllib.parse import SplitResult, urlsplit
 
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.addresses import host_port
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.errors import (
     ConnectionSettingsError,
     TlsError,
@@ -158,7 +159,7 @@ class Transport:
 
     def _open_tunnel(self, connection: socket.socket, proxy: SplitResult, host: str, port: int) -> None:
         """Ask an HTTP proxy for a tunnel (CONNECT)."""
-        target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        target = host_port(host, port)
         head = f"CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n"
         if proxy.username:
             user = base64.b64encode(f"{proxy.username}:{proxy.password or ''}".encode()).decode()

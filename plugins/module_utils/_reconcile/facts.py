@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.readiness import load_balancer_hosts
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.share import share_of
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.tenant_control_plane import TenantControlPlane
@@ -61,8 +62,7 @@ def service_address(tenant: TenantControlPlane, service: Json) -> str | None:
     if tenant.service.service_type == "ClusterIP":
         cluster_ip: str | None = service.get("spec", {}).get("clusterIP")
         return cluster_ip
-    ingress = service.get("status", {}).get("loadBalancer", {}).get("ingress") or []
-    return next((item.get("ip") or item.get("hostname") for item in ingress), None)
+    return next(iter(load_balancer_hosts(service)), None)
 
 
 def _recorded_address(status: Json) -> str | None:

@@ -17,15 +17,12 @@ from datetime import datetime
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api import names
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import HostedKubernetesError
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import (
-    KAMAJI_API_VERSION,
     Json,
     ObjectRef,
 )
-from ansible_collections.hosted.kubernetes.plugins.module_utils._api.tenant_control_plane import (
-    KIND,
-    TenantControlPlane,
-)
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.tenant_control_plane import TenantControlPlane
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.unknown import UNKNOWN, has_unknown
+from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.management.common import owner_reference
 from ansible_collections.hosted.kubernetes.plugins.module_utils._pki.keys import KeyPair
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.facts import Facts
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.fields import FieldChange
@@ -117,18 +114,6 @@ def secret_manifest(tenant: TenantControlPlane, spec: SecretSpec, uid: str, data
             "ownerReferences": [owner_reference(tenant, uid)],
         },
         "data": {key: base64.b64encode(value).decode() for key, value in data.items()},
-    }
-
-
-def owner_reference(tenant: TenantControlPlane, uid: str) -> Json:
-    """The controller owner every child has; Cluster API's provider reads the first one's kind (kamaji.md §9)."""
-    return {
-        "apiVersion": KAMAJI_API_VERSION,
-        "kind": KIND,
-        "name": tenant.name,
-        "uid": uid,
-        "controller": True,
-        "blockOwnerDeletion": True,
     }
 
 

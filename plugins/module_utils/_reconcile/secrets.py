@@ -19,6 +19,7 @@ from secrets import token_urlsafe
 from typing import Final
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api import names
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.addresses import is_address
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.tenant_control_plane import (
     TenantControlPlane,
@@ -243,12 +244,8 @@ def _api_server(tenant: TenantControlPlane, inputs: SecretInputs) -> LeafRequest
     ]
     addresses = ["127.0.0.1", *(api_service_ip(cidr) for cidr in tenant.network.service_cidrs)]
     for name in (inputs.address, inputs.advertise_address, *tenant.network.cert_sans):
-        (addresses if _is_address(name) else dns).append(name)
+        (addresses if is_address(name) else dns).append(name)
     return LeafRequest("kube-apiserver", (), _unique(dns), _unique(addresses), server=True)
-
-
-def _is_address(text: str) -> bool:
-    return ":" in text or text.replace(".", "").isdigit()
 
 
 def _unique(items: list[str]) -> tuple[str, ...]:

@@ -31,7 +31,7 @@ def metadata(tenant: TenantControlPlane, name: str, component: str, uid: str, ad
 
 
 def owner_reference(tenant: TenantControlPlane, uid: str) -> Json:
-    """The reference that lets the garbage collector remove an object with its TenantControlPlane."""
+    """The controller owner of every child, which goes with it; Cluster API's provider reads the first one's kind (kamaji.md §9)."""
     return {
         "apiVersion": KAMAJI_API_VERSION,
         "kind": KIND,

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.addresses import host_port
+
 
 @dataclass(frozen=True)
 class TenantInputs:
@@ -25,8 +27,7 @@ class TenantInputs:
     @property
     def endpoint(self) -> str:
         """host:port, IPv6 addresses in brackets."""
-        host = f"[{self.endpoint_host}]" if ":" in self.endpoint_host else self.endpoint_host
-        return f"{host}:{self.endpoint_port}"
+        return host_port(self.endpoint_host, self.endpoint_port)
 
     @property
     def server(self) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.readiness import (
-    load_balancer_address,
+    load_balancer_hosts,
     pod_ready,
     problem,
 )
@@ -142,16 +142,16 @@ def test_namespace_on_its_way_out() -> None:
 
 
 @pytest.mark.parametrize(
-    ("ingress", "address"),
+    ("ingress", "hosts"),
     [
-        ([{"ip": "198.18.0.2"}, {"ip": "198.18.0.3"}], "198.18.0.2"),
-        ([{"hostname": "lb.example.com"}, {"ip": "198.18.0.2"}], "198.18.0.2"),
-        ([{"hostname": "lb.example.com"}], "lb.example.com"),
-        (None, None),
+        ([{"ip": "198.18.0.2"}, {"ip": "198.18.0.3"}], ["198.18.0.2", "198.18.0.3"]),
+        ([{"hostname": "lb.example.com"}, {"ip": "198.18.0.2", "hostname": "a"}], ["lb.example.com", "198.18.0.2"]),
+        ([{"ports": []}], []),
+        (None, []),
     ],
 )
-def test_load_balancer_address(ingress: Any, address: str | None) -> None:
-    assert load_balancer_address({"status": {"loadBalancer": {"ingress": ingress}}}) == address
+def test_load_balancer_hosts(ingress: Any, hosts: list[str]) -> None:
+    assert load_balancer_hosts({"status": {"loadBalancer": {"ingress": ingress}}}) == hosts
 
 
 def _pod(status: dict[str, Any], **metadata: Any) -> dict[str, Any]:
