@@ -5,43 +5,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from ansible.errors import AnsibleActionFail
-from ansible.plugins.action import ActionBase
-
-from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import HostedKubernetesError
-from ansible_collections.hosted.kubernetes.plugins.plugin_utils.bundle import read_bundle, stage
-
-MODULE = "hosted.kubernetes.container_image"
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.bundle import Artefact
+from ansible_collections.hosted.kubernetes.plugins.plugin_utils.bundle import BundleAction, read_bundle
 
 
-class ActionModule(ActionBase):
-    """Runs the module once; when it asks for archives, sends them and runs it again."""
+class ActionModule(BundleAction):
+    """Knows images by their names in the bundle."""
 
-    TRANSFERS_FILES = True
-    _requires_connection = True
+    MODULE = "hosted.kubernetes.container_image"
 
-    def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        result: dict[str, Any] = super().run(tmp, task_vars)
-        try:
-            result.update(self._bring(dict(self._task.args), task_vars or {}))
-        except HostedKubernetesError as error:
-            raise AnsibleActionFail(error.msg) from error
-        return result
-
-    def _bring(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
-        names = args.get("names") or []
-        artefacts = {}
-        if names:
-            bundle = read_bundle(args.get("bundle_dir") or "")
-            artefacts = {item.sha256: item for item in (bundle.get("image", name) for name in names)}
-            args["images"] = [{"reference": item.reference, "sha256": item.sha256} for item in artefacts.values()]
-        done: dict[str, Any] = self._execute_module(MODULE, args, task_vars=task_vars)
-        missing = done.pop("missing", None)
-        if not missing:
-            return done
-        staged = stage(self, args["bundle_dir"], [artefacts[digest] for digest in missing])
-        done = self._execute_module(MODULE, {**args, "staged": staged}, task_vars=task_vars)
-        done["transferred"] = [artefacts[digest].path for digest in missing]
-        return done
+    def look_up(self, arguments: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Artefact]]:
+        names = arguments.get("names") or []
+        if not names:
+            return dict(arguments), {}
+        bundle = read_bundle(arguments.get("bundle_dir") or "")
+        artefacts = {item.sha256: item for item in (bundle.get("image", name) for name in names)}
+        images = [{"reference": item.reference, "sha256": item.sha256} for item in artefacts.values()]
+        return {**arguments, "images": images}, artefacts

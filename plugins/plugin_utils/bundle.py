@@ -6,12 +6,47 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from abc import abstractmethod
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar
 
+from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.bundle import Artefact, Bundle, parse_bundle
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import HostedKubernetesError
+
+
+class BundleAction(ActionBase):
+    """Runs a module once; when it asks for artefacts that its host lacks, sends them and runs it again."""
+
+    TRANSFERS_FILES = True
+    MODULE: ClassVar[str]
+    _requires_connection = True
+
+    @abstractmethod
+    def look_up(self, arguments: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Artefact]]:
+        """Return the arguments for the module and the artefacts it may ask for, by SHA-256. Raises HostedKubernetesError."""
+
+    def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        try:
+            result.update(self._bring(dict(self._task.args), task_vars or {}))
+        except HostedKubernetesError as error:
+            # ansible-core appends the message of each cause, which would say the same again.
+            raise AnsibleActionFail(error.msg) from None
+        return result
+
+    def _bring(self, given: Mapping[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        arguments, artefacts = self.look_up(given)
+        done: dict[str, Any] = self._execute_module(self.MODULE, arguments, task_vars=task_vars)
+        missing = done.pop("missing", None)
+        if not missing:
+            return done
+        staged = stage(self, given["bundle_dir"], [artefacts[digest] for digest in missing])
+        done = self._execute_module(self.MODULE, {**arguments, "staged": staged}, task_vars=task_vars)
+        done["transferred"] = [artefacts[digest].path for digest in missing]
+        return done
 
 
 def read_bundle(bundle_dir: str) -> Bundle:
