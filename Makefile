@@ -44,7 +44,7 @@ clean: ## remove environments, the copied tree and build results; the bundle and
 
 ##### Checks, from the fastest to the slowest
 
-.PHONY: format lint sanity test-unit test-roles test-api test-cluster test-scenario test-build test-core-floor test-fast test test-long bench
+.PHONY: format lint sanity test-unit test-roles test-api test-cluster test-scenario test-build test-core-floor test-fast test bench
 format: venv ## format the Python code and sort its imports
 	ruff check -q --fix --select I . && ruff format .
 
@@ -87,9 +87,6 @@ test-fast: $(READY) ## lint, test-unit and test-api
 
 test: $(READY) ## everything a change must pass; prints the minutes of each part
 	@$(PARTS) lint test-unit test-build bundle test-roles test-api test-core-floor sanity test-cluster test-scenario
-
-test-long: $(READY) ## all other molecule scenarios
-	cd $(TREE) && molecule test --all --exclude default
 
 LAB ?= ci
 .PHONY: lab-down
