@@ -62,7 +62,7 @@ class Companions:
     etcd: str
 
 
-# From cmd/kubeadm/app/constants/constants.go of the newest patch of each minor; the golden files hold 1.36's to the letter.
+# From cmd/kubeadm/app/constants/constants.go of the newest patch of each minor; the golden files hold them to the letter.
 COMPANIONS: Final[Mapping[str, Companions]] = {
     "1.34": Companions(coredns="v1.12.1", etcd="3.6.5-0"),
     "1.35": Companions(coredns="v1.13.1", etcd="3.6.6-0"),

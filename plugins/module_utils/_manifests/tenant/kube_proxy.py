@@ -10,7 +10,7 @@ from typing import Final
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.tenant_control_plane import AddonImage, TenantControlPlane
-from ansible_collections.hosted.kubernetes.plugins.module_utils._api.versions import image_tag
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.versions import image_tag, parse_version
 from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.go_yaml import to_yaml
 from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.json_patches import apply_json_patches
 from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.tenant.common import (
@@ -113,7 +113,8 @@ def kube_proxy_configuration(tenant: TenantControlPlane) -> Json:
             "verbosity": 0,
         },
         "metricsBindAddress": "",
-        "mode": "",
+        # kubeadm names the mode since 1.37, which leaves it to the user to follow when the default becomes nftables.
+        "mode": "iptables" if parse_version(tenant.version).minor >= 37 else "",
         "nodePortAddresses": None,
         "oomScoreAdj": None,
         "portRange": "",
