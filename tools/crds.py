@@ -21,9 +21,10 @@ from typing import Any, Final
 
 import yaml
 
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.datastore import DEFAULT_NAME
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.tenant_control_plane import DEFAULT_POD_CIDR, DEFAULT_SERVICE_CIDR
-from ansible_collections.hosted.kubernetes.plugins.module_utils._api.versions import SUPPORTED_MINORS
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.versions import PLUGIN_MINORS, SUPPORTED_MINORS, plugin_minors
 from ansible_collections.hosted.kubernetes.tests.support.apiserver import ApiServer, running_api_server
 from ansible_collections.hosted.kubernetes.tests.support.bundle import bundle_directory
 
@@ -145,7 +146,14 @@ def fetch(server: ApiServer) -> dict[str, Json]:
 
 
 def _substitute(text: str) -> str:
-    values = {"MAXIMUM_MINOR": SUPPORTED_MINORS[-1].partition(".")[2], "SERVICE_CIDR": DEFAULT_SERVICE_CIDR, "POD_CIDR": DEFAULT_POD_CIDR}
+    values = {
+        "MAXIMUM_MINOR": SUPPORTED_MINORS[-1].partition(".")[2],
+        "SERVICE_CIDR": DEFAULT_SERVICE_CIDR,
+        "POD_CIDR": DEFAULT_POD_CIDR,
+        "DATA_STORE": DEFAULT_NAME,
+        "PLUGIN_MINORS": str({plugin: list(minors) for plugin, minors in PLUGIN_MINORS.items()}),
+        "PLUGIN_MINORS_TEXT": ", ".join(f"{plugin} {plugin_minors(plugin)}" for plugin in PLUGIN_MINORS),
+    }
     return re.sub(r"@([A-Z_]+)@", lambda match: values[match[1]], text)
 
 
@@ -231,7 +239,8 @@ class _Tables:
         if "properties" in schema:
             self.found[owner] = self._fields(schema, owner)
             return owner
-        bounds = [str(schema.get(key, "")) for key in ("minimum", "maximum")]
+        keys = ("minLength", "maxLength") if schema["type"] == "string" else ("minimum", "maximum")
+        bounds = [str(schema.get(key, "")) for key in keys]
         return f"{schema['type']} {'..'.join(bounds)}" if any(bounds) else str(schema["type"])
 
     def _list(self, schema: Json, owner: str) -> str:
@@ -254,7 +263,7 @@ def _python(tables: Mapping[str, Mapping[str, str]]) -> str:
         '"""Fields of the spec of a TenantControlPlane, for validate.py. Made by make crds from tools/crd_sources; do not edit.',
         "",
         'Type → field → type. "[T]" is a list of T, "max N" bounds it, "by a,b" names the fields that must differ between its elements;',
-        '"{T}" is a mapping to T, "a|b" an enumeration, "integer 1..9" a range; "!" at the end marks what must be given.',
+        '"{T}" is a mapping to T, "a|b" an enumeration, "integer 1..9" a range, "string 1..9" a length; "!" at the end marks what must be given.',
         '"""',
         "",
         "from __future__ import annotations",

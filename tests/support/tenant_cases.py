@@ -45,7 +45,7 @@ def _set(node: Json, keys: list[str], value: Any) -> None:
 class Case:
     """says: what the module says, each problem in full. server: parts of what the API server says, field path included.
 
-    old: the spec that is stored before, for what may not change.
+    old: the spec that is stored before, for what may not change. installed: the version its status says is running.
     """
 
     name: str
@@ -53,6 +53,14 @@ class Case:
     says: tuple[str, ...]
     server: tuple[str, ...]
     old: Changes | None = None
+    installed: str = ""
+
+    def stored(self) -> Json | None:
+        """The object before the change, with its status; None when there is none."""
+        return None if self.old is None else {**definition(self.old), "status": self.status()}
+
+    def status(self) -> Json:
+        return {"kubernetesResources": {"version": {"version": self.installed}}} if self.installed else {}
 
 
 SERVICE: Final = "controlPlane.service"
@@ -87,6 +95,12 @@ GOOD: Final[Mapping[str, Changes]] = {
         f"{NETWORK}.loadBalancerClass": "example.com/lb",
         f"{NETWORK}.loadBalancerSourceRanges": ["198.18.0.0/15", "2001:db8::/32"],
         f"{NETWORK}.certSANs": ["192.0.2.7", "2001:db8::7", "acme.example.com", "*.example.com"],
+    },
+    "labels and annotations": {
+        f"{SERVICE}.additionalMetadata": {
+            "labels": {"example.com/team_a.b": "A_b.c-1", "empty": ""},
+            "annotations": {"Example.com/Team": "any text, \u00fc"},
+        },
     },
     "gateway": {"controlPlane.gateway": {"hostname": "acme.example.com:443", "parentRefs": [{"name": "public", "sectionName": "tls"}]}},
     "large pods network with its mask": {
@@ -158,6 +172,24 @@ BAD: Final = (
         {"kubernetes.version": "v1.38.0"},
         ("spec.kubernetes.version v1.38.0 is too new; supported are 1.34 to 1.37",),
         ('spec.kubernetes.version: Invalid value: "v1.38.0": is newer than this release knows; write a version up to v1.37',),
+    ),
+    Case(
+        "admission plugins of other minors",
+        {"kubernetes.version": "v1.34.4", "kubernetes.admissionControllers": ["NodeRestriction", "JobValidation", "PodResizeValidator"]},
+        (
+            "spec.kubernetes.admissionControllers[1] JobValidation is not known to v1.34.4; it is there in 1.36 only",
+            "spec.kubernetes.admissionControllers[2] PodResizeValidator is not known to v1.34.4; it is there from 1.36 on",
+        ),
+        (
+            "spec.kubernetes.admissionControllers: Invalid value",
+            "has a plugin that this version does not have (JobValidation in 1.36 only, NodeDeclaredFeatureValidator from 1.35 on",
+        ),
+    ),
+    Case(
+        "an admission plugin that is gone",
+        {"kubernetes.version": "v1.37.2", "kubernetes.admissionControllers": ["PodGroupWorkloadExists"]},
+        ("spec.kubernetes.admissionControllers[0] PodGroupWorkloadExists is not known to v1.37.2; it is there in 1.36 only",),
+        ("has a plugin that this version does not have",),
     ),
     Case(
         "version missing",
@@ -296,6 +328,94 @@ BAD: Final = (
         ("spec.addons.konnectivity.server.port: Invalid value: 443: is not a port konnectivity takes",),
     ),
     Case(
+        "konnectivity among the ephemeral ports",
+        {"addons.konnectivity.server.port": 49152},
+        (
+            (
+                "spec.addons.konnectivity.server.port 49152 is not a port konnectivity takes; choose one from 1024 to 49151 other than 8133, "
+                "8134, 10257, 10259"
+            ),
+        ),
+        ("spec.addons.konnectivity.server.port: Invalid value: 49152: is not a port konnectivity takes",),
+    ),
+    Case(
+        "name of a port",
+        {f"{SERVICE}.additionalPorts": [{"name": "Web", "port": 80}]},
+        ('spec.controlPlane.service.additionalPorts[0].name "Web" is not the name of a port; write a-z, 0-9 and "-"',),
+        ('spec.controlPlane.service.additionalPorts[0].name: Invalid value: "Web": is not the name of a port',),
+    ),
+    Case(
+        "an external IP without an address",
+        {f"{SERVICE}.serviceType": "ClusterIP", f"{NETWORK}.allowAddressAsExternalIP": True},
+        (
+            (
+                "spec.networkProfile.allowAddressAsExternalIP needs spec.networkProfile.address, and "
+                "spec.controlPlane.service.serviceType ClusterIP or NodePort"
+            ),
+        ),
+        ("spec.networkProfile.allowAddressAsExternalIP: Invalid value", "allowAddressAsExternalIP needs address"),
+    ),
+    Case(
+        "an external IP of a load balancer",
+        {f"{NETWORK}.address": "192.0.2.7", f"{NETWORK}.allowAddressAsExternalIP": True},
+        (
+            (
+                "spec.networkProfile.allowAddressAsExternalIP needs spec.networkProfile.address, and "
+                "spec.controlPlane.service.serviceType ClusterIP or NodePort"
+            ),
+        ),
+        ("allowAddressAsExternalIP needs address",),
+    ),
+    Case(
+        "names that reach into another tenant's data",
+        {"dataStoreSchema": "a/b", "dataStoreUsername": "root"},
+        (
+            'spec.dataStoreSchema "a/b" cannot keep tenants apart; write a name without "/" other than root',
+            'spec.dataStoreUsername "root" cannot keep tenants apart; write a name without "/" other than root',
+        ),
+        (
+            'spec.dataStoreSchema: Invalid value: "a/b": cannot keep tenants apart',
+            'spec.dataStoreUsername: Invalid value: "root": cannot keep tenants apart',
+        ),
+    ),
+    Case(
+        "a user whose name does not fit into a certificate",
+        {"dataStoreUsername": "u" * 65},
+        (f'spec.dataStoreUsername "{"u" * 65}" has 65 characters; at most 64 are possible',),
+        ("spec.dataStoreUsername: Too long: may not be more than 64",),
+    ),
+    Case(
+        "overrides that are none",
+        {"dataStore": "one", "dataStoreOverrides": [{"resource": "events", "dataStore": "two"}, {"resource": "/pods", "dataStore": "one"}]},
+        (
+            'spec.dataStoreOverrides[0].resource "events" is not group/resource; write for example /events or coordination.k8s.io/leases',
+            'spec.dataStoreOverrides[1].dataStore "one" keeps everything else already (spec.dataStore); name another one',
+        ),
+        (
+            'spec.dataStoreOverrides[0].resource: Invalid value: "events": is not group/resource',
+            "spec.dataStoreOverrides: Invalid value",
+            "dataStoreOverrides names the DataStore that keeps everything else",
+        ),
+    ),
+    Case(
+        "the default datastore as an override",
+        {"dataStoreOverrides": [{"resource": "/events", "dataStore": "default"}]},
+        ('spec.dataStoreOverrides[0].dataStore "default" keeps everything else already (spec.dataStore); name another one',),
+        ("dataStoreOverrides names the DataStore that keeps everything else (default when dataStore is not set)",),
+    ),
+    Case(
+        "the same resource overridden twice",
+        {"dataStoreOverrides": [{"resource": "/events", "dataStore": "two"}, {"resource": "/events", "dataStore": "three"}]},
+        ('spec.dataStoreOverrides[1] has the same resource "/events" as spec.dataStoreOverrides[0]; each may appear once',),
+        ('spec.dataStoreOverrides[1]: Duplicate value: {"resource":"/events"}',),
+    ),
+    Case(
+        "an override without a datastore",
+        {"dataStoreOverrides": [{"resource": "/events", "dataStore": ""}]},
+        ("spec.dataStoreOverrides[0].dataStore is empty; write a text",),
+        ("spec.dataStoreOverrides[0].dataStore: Invalid value",),
+    ),
+    Case(
         "additional port that is ours",
         {f"{SERVICE}.additionalPorts": [{"name": "kube-apiserver", "port": 80}, {"name": "b", "port": 6443}]},
         (
@@ -419,7 +539,10 @@ BAD: Final = (
     ),
     Case(
         "the same mount path twice",
-        {f"{DEPLOYMENT}.additionalVolumeMounts.scheduler": [{"name": "a", "mountPath": "/a"}, {"name": "b", "mountPath": "/a"}]},
+        {
+            f"{DEPLOYMENT}.additionalVolumes": [{"name": "a", "emptyDir": {}}, {"name": "b", "emptyDir": {}}],
+            f"{DEPLOYMENT}.additionalVolumeMounts.scheduler": [{"name": "a", "mountPath": "/a"}, {"name": "b", "mountPath": "/a"}],
+        },
         (
             (
                 'spec.controlPlane.deployment.additionalVolumeMounts.scheduler[1] has the same mountPath "/a" as '
@@ -434,7 +557,7 @@ BAD: Final = (
             f"{DEPLOYMENT}.additionalContainers": [{**CONTAINER, "name": "kube-scheduler"}],
             f"{DEPLOYMENT}.additionalInitContainers": [{**CONTAINER, "name": "konnectivity-server"}],
             f"{DEPLOYMENT}.additionalVolumes": [{"name": "konnectivity-uds", "emptyDir": {}}],
-            f"{DEPLOYMENT}.additionalVolumeMounts.apiServer": [{"name": "a", "mountPath": "/etc/kubernetes/"}],
+            f"{DEPLOYMENT}.additionalVolumeMounts.apiServer": [{"name": "konnectivity-uds", "mountPath": "/etc/kubernetes/"}],
         },
         (
             (
@@ -468,6 +591,56 @@ BAD: Final = (
         ("spec.controlPlane.deployment.strategy.rollingUpdate: Invalid value", "rollingUpdate needs type RollingUpdate"),
     ),
     Case(
+        "the same name for a container and an init container, and a volume that is none",
+        {
+            f"{DEPLOYMENT}.additionalContainers": [CONTAINER],
+            f"{DEPLOYMENT}.additionalInitContainers": [CONTAINER],
+            f"{DEPLOYMENT}.additionalVolumes": [{"name": "audit", "emptyDir": {}}],
+            f"{DEPLOYMENT}.additionalVolumeMounts.apiServer": [{"name": "audit", "mountPath": "/a"}, {"name": "log", "mountPath": "/b"}],
+        },
+        (
+            (
+                'spec.controlPlane.deployment.additionalInitContainers[0].name "side" is the name of one of additionalContainers as well; '
+                "choose another name"
+            ),
+            (
+                'spec.controlPlane.deployment.additionalVolumeMounts.apiServer[1].name "log" is no volume of additionalVolumes; '
+                "add it there"
+            ),
+        ),
+        (
+            "spec.controlPlane.deployment.additionalInitContainers: Invalid value",
+            "spec.controlPlane.deployment.additionalVolumeMounts: Invalid value",
+            "names a volume that additionalVolumes does not have",
+        ),
+    ),
+    Case(
+        "labels and annotations",
+        {
+            f"{SERVICE}.additionalMetadata": {"labels": {"example.com/a/b": "x"}, "annotations": {"a b": "any text at all"}},
+            f"{DEPLOYMENT}.podAdditionalMetadata.labels": {"team": "A & B"},
+        },
+        (
+            (
+                'spec.controlPlane.service.additionalMetadata.labels has the name "example.com/a/b", which Kubernetes does not take; write a '
+                "name such as example.com/team"
+            ),
+            (
+                'spec.controlPlane.service.additionalMetadata.annotations has the name "a b", which Kubernetes does not take; write a name '
+                "such as example.com/team"
+            ),
+            (
+                'spec.controlPlane.deployment.podAdditionalMetadata.labels.team "A & B" is not the value of a label; write A-Z, a-z, 0-9, '
+                '"-", "_" and ".", with a letter or digit at both ends'
+            ),
+        ),
+        (
+            "spec.controlPlane.service.additionalMetadata.labels: Invalid value",
+            "spec.controlPlane.service.additionalMetadata.annotations: Invalid value",
+            "spec.controlPlane.deployment.podAdditionalMetadata.labels: Invalid value",
+        ),
+    ),
+    Case(
         "numbers of probes",
         {f"{DEPLOYMENT}.probes": {"liveness": {"successThreshold": 2}, "startup": {"periodSeconds": 0}}},
         (
@@ -494,6 +667,22 @@ BAD: Final = (
         ('spec.kubernetes.kubelet.configurationJSONPatches[0].op "set" is not possible; known are add, remove, replace, move, copy, test',),
         ("spec.kubernetes.kubelet.configurationJSONPatches[0].op",),
     ),
+    Case(
+        "a patch without its source, and one of no field",
+        {
+            "kubernetes.kubelet.configurationJSONPatches": [{"op": "move", "path": "/a"}],
+            "addons.kubeProxy.configurationJSONPatches": [{"op": "remove", "path": "mode"}],
+        },
+        (
+            "spec.kubernetes.kubelet.configurationJSONPatches[0].from is missing; move and copy need it",
+            'spec.addons.kubeProxy.configurationJSONPatches[0].path "mode" is not a JSON pointer; begin it with "/"',
+        ),
+        (
+            "spec.kubernetes.kubelet.configurationJSONPatches[0]: Invalid value",
+            "from is missing; move and copy need it",
+            'spec.addons.kubeProxy.configurationJSONPatches[0].path: Invalid value: "mode": is not a JSON pointer',
+        ),
+    ),
 )
 BAD_CHANGES: Final = (
     Case(
@@ -509,6 +698,25 @@ BAD_CHANGES: Final = (
         ("spec.kubernetes.version: v1.34.4 to v1.36.3 skips a minor; upgrade to 1.35 first",),
         ("version cannot go from v1.34.4 to v1.36.3 at once",),
         old={"kubernetes.version": "v1.34.4"},
+    ),
+    Case(
+        "minors skipped in two steps",
+        {"kubernetes.version": "v1.36.3"},
+        ("spec.kubernetes.version: v1.34.4 to v1.36.3 skips a minor; upgrade to 1.35 first",),
+        (
+            "spec.kubernetes.version: Invalid value",
+            "version cannot go to v1.36.3 while v1.34.4 is installed: upgrade one minor at a time, each until it is Ready",
+        ),
+        old={"kubernetes.version": "v1.35.4"},
+        installed="v1.34.4",
+    ),
+    Case(
+        "back behind what is installed",
+        {"kubernetes.version": "v1.35.4"},
+        ("spec.kubernetes.version: a downgrade from v1.36.3 to v1.35.4 is not possible; create a new tenant, or stay on 1.36",),
+        ("version cannot go back from v1.36.3, which is installed, to v1.35.4",),
+        old={"kubernetes.version": "v1.35.1"},
+        installed="v1.36.3",
     ),
     Case(
         "datastore removed",

@@ -4,7 +4,7 @@
 """Fields of the spec of a TenantControlPlane, for validate.py. Made by make crds from tools/crd_sources; do not edit.
 
 Type → field → type. "[T]" is a list of T, "max N" bounds it, "by a,b" names the fields that must differ between its elements;
-"{T}" is a mapping to T, "a|b" an enumeration, "integer 1..9" a range; "!" at the end marks what must be given.
+"{T}" is a mapping to T, "a|b" an enumeration, "integer 1..9" a range, "string 1..9" a length; "!" at the end marks what must be given.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ FIELDS: Final[Mapping[str, Mapping[str, str]]] = {
         "volumeID": "string!",
     },
     "AdditionalMetadata": {
-        "labels": "{string}",
-        "annotations": "{string}",
+        "labels": "{string ..63}",
+        "annotations": "{string ..65536}",
     },
     "AddonImage": {
-        "imageRepository": "string",
-        "imageTag": "string",
+        "imageRepository": "string ..253",
+        "imageTag": "string ..128",
     },
     "Addons": {
         "coreDNS": "AddonImage",
@@ -37,25 +37,25 @@ FIELDS: Final[Mapping[str, Mapping[str, str]]] = {
         "agent": "Addons.konnectivity.agent",
     },
     "Addons.konnectivity.agent": {
-        "version": "string",
-        "image": "string",
+        "version": "string ..128",
+        "image": "string ..512",
         "tolerations": "[Toleration] max 64",
-        "extraArgs": "[string] max 256",
+        "extraArgs": "[string ..8192] max 256",
         "hostNetwork": "boolean",
         "mode": "DaemonSet|Deployment",
         "replicas": "integer 0..1000",
     },
     "Addons.konnectivity.server": {
         "port": "integer",
-        "version": "string",
-        "image": "string",
+        "version": "string ..128",
+        "image": "string ..512",
         "resources": "ResourceRequirements",
-        "extraArgs": "[string] max 256",
+        "extraArgs": "[string ..8192] max 256",
         "securityContext": "SecurityContext",
     },
     "Addons.kubeProxy": {
-        "imageRepository": "string",
-        "imageTag": "string",
+        "imageRepository": "string ..253",
+        "imageTag": "string ..128",
         "configurationJSONPatches": "[JSONPatch] max 64",
     },
     "Affinity": {
@@ -186,21 +186,21 @@ FIELDS: Final[Mapping[str, Mapping[str, str]]] = {
     },
     "ControlPlane.gateway": {
         "additionalMetadata": "AdditionalMetadata",
-        "hostname": "string!",
+        "hostname": "string 1..259!",
         "parentRefs": "[ControlPlane.gateway.parentRefs] max 32",
     },
     "ControlPlane.gateway.parentRefs": {
-        "group": "string",
-        "kind": "string",
-        "namespace": "string",
-        "name": "string!",
-        "sectionName": "string",
+        "group": "string ..253",
+        "kind": "string ..63",
+        "namespace": "string ..63",
+        "name": "string 1..253!",
+        "sectionName": "string ..253",
         "port": "integer 1..65535",
     },
     "ControlPlane.ingress": {
         "additionalMetadata": "AdditionalMetadata",
-        "ingressClassName": "string",
-        "hostname": "string!",
+        "ingressClassName": "string ..253",
+        "hostname": "string 1..259!",
     },
     "ControlPlane.service": {
         "serviceType": "ClusterIP|NodePort|LoadBalancer",
@@ -209,9 +209,9 @@ FIELDS: Final[Mapping[str, Mapping[str, str]]] = {
         "additionalPorts": "[ControlPlane.service.additionalPorts] max 32 by name",
     },
     "ControlPlane.service.additionalPorts": {
-        "name": "string!",
+        "name": "string ..63!",
         "protocol": "TCP|UDP|SCTP",
-        "appProtocol": "string",
+        "appProtocol": "string ..253",
         "port": "integer 1..65535!",
         "targetPort": "integer-or-string",
     },
@@ -219,8 +219,8 @@ FIELDS: Final[Mapping[str, Mapping[str, str]]] = {
         "replicas": "integer 0..100",
         "hardening": "restricted|none",
         "registrySettings": "Deployment.registrySettings",
-        "nodeSelector": "{string}",
-        "runtimeClassName": "string",
+        "nodeSelector": "{string ..63}",
+        "runtimeClassName": "string ..253",
         "strategy": "DeploymentStrategy",
         "tolerations": "[Toleration] max 64",
         "affinity": "Affinity",
@@ -234,7 +234,7 @@ FIELDS: Final[Mapping[str, Mapping[str, str]]] = {
         "additionalVolumes": "[Volume] max 64 by name",
         "additionalVolumeMounts": "Deployment.additionalVolumeMounts",
         "probes": "Deployment.probes",
-        "serviceAccountName": "string",
+        "serviceAccountName": "string ..253",
         "automountServiceAccountToken": "boolean",
         "podSecurityContext": "PodSecurityContext",
         "containerSecurityContexts": "Deployment.containerSecurityContexts",
@@ -250,10 +250,10 @@ FIELDS: Final[Mapping[str, Mapping[str, str]]] = {
         "scheduler": "SecurityContext",
     },
     "Deployment.extraArgs": {
-        "apiServer": "[string] max 256",
-        "controllerManager": "[string] max 256",
-        "scheduler": "[string] max 256",
-        "kine": "[string] max 256",
+        "apiServer": "[string ..8192] max 256",
+        "controllerManager": "[string ..8192] max 256",
+        "scheduler": "[string ..8192] max 256",
+        "kine": "[string ..8192] max 256",
     },
     "Deployment.probes": {
         "liveness": "ProbeNumbersOfOne",
@@ -264,11 +264,11 @@ FIELDS: Final[Mapping[str, Mapping[str, str]]] = {
         "scheduler": "ProbeSet",
     },
     "Deployment.registrySettings": {
-        "registry": "string",
-        "tagSuffix": "string",
-        "apiServerImage": "string",
-        "controllerManagerImage": "string",
-        "schedulerImage": "string",
+        "registry": "string ..253",
+        "tagSuffix": "string ..64",
+        "apiServerImage": "string ..253",
+        "controllerManagerImage": "string ..253",
+        "schedulerImage": "string ..253",
     },
     "Deployment.resources": {
         "apiServer": "ResourceRequirements",
@@ -398,8 +398,8 @@ FIELDS: Final[Mapping[str, Mapping[str, str]]] = {
     },
     "JSONPatch": {
         "op": "add|remove|replace|move|copy|test!",
-        "path": "string!",
-        "from": "string",
+        "path": "string ..1024!",
+        "from": "string ..1024",
         "value": "any",
     },
     "KeyToPath": {
@@ -408,7 +408,7 @@ FIELDS: Final[Mapping[str, Mapping[str, str]]] = {
         "path": "string!",
     },
     "Kubernetes": {
-        "version": "string!",
+        "version": "string ..64!",
         "kubelet": "Kubernetes.kubelet",
         "admissionControllers": (
             "[AlwaysAdmit|AlwaysDeny|AlwaysPullImages|CertificateApproval|CertificateSigning|CertificateSubjectRestriction|"
@@ -462,19 +462,19 @@ FIELDS: Final[Mapping[str, Mapping[str, str]]] = {
         "server": "string!",
     },
     "NetworkProfile": {
-        "address": "string",
-        "advertiseAddress": "string",
+        "address": "string ..64",
+        "advertiseAddress": "string ..64",
         "port": "integer 1..65535",
         "allowAddressAsExternalIP": "boolean",
-        "certSANs": "[string] max 64",
-        "clusterDomain": "string",
-        "serviceCidr": "string",
-        "podCidr": "string",
-        "serviceCidrs": "[string] max 2",
-        "podCidrs": "[string] max 2",
-        "dnsServiceIPs": "[string] max 8",
-        "loadBalancerSourceRanges": "[string] max 16",
-        "loadBalancerClass": "string",
+        "certSANs": "[string ..253] max 64",
+        "clusterDomain": "string ..253",
+        "serviceCidr": "string ..64",
+        "podCidr": "string ..64",
+        "serviceCidrs": "[string ..64] max 2",
+        "podCidrs": "[string ..64] max 2",
+        "dnsServiceIPs": "[string ..64] max 8",
+        "loadBalancerSourceRanges": "[string ..64] max 16",
+        "loadBalancerClass": "string ..253",
     },
     "NodeAffinity": {
         "preferredDuringSchedulingIgnoredDuringExecution": "[PreferredSchedulingTerm]",
@@ -708,9 +708,9 @@ FIELDS: Final[Mapping[str, Mapping[str, str]]] = {
         "seconds": "integer!",
     },
     "Spec": {
-        "dataStore": "string",
-        "dataStoreSchema": "string",
-        "dataStoreUsername": "string",
+        "dataStore": "string ..253",
+        "dataStoreSchema": "string ..64",
+        "dataStoreUsername": "string ..64",
         "dataStoreOverrides": "[Spec.dataStoreOverrides] max 32 by resource",
         "kubernetes": "Kubernetes!",
         "controlPlane": "ControlPlane",
@@ -723,8 +723,8 @@ FIELDS: Final[Mapping[str, Mapping[str, str]]] = {
         "keyAlgorithm": "ECDSA-P256|RSA-2048|RSA-4096",
     },
     "Spec.dataStoreOverrides": {
-        "resource": "string!",
-        "dataStore": "string!",
+        "resource": "string ..253!",
+        "dataStore": "string 1..253!",
     },
     "Spec.writePermissions": {
         "blockCreation": "boolean",

@@ -17,7 +17,7 @@ from typing import Any, Final
 Table = Mapping[str, Mapping[str, str]]
 
 _LIST: Final = re.compile(r"\[(?P<item>.*)\](?: max (?P<max>\d+))?(?: by (?P<keys>\S+))?")
-_RANGE: Final = re.compile(r"integer (?P<low>-?\d*)\.\.(?P<high>-?\d*)")
+_RANGE: Final = re.compile(r"(integer|string) (?P<low>-?\d*)\.\.(?P<high>-?\d*)")
 _QUANTITY: Final = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([KMGTPE]i|[numkMGTPE]|[eE][+-]?(\d+(\.\d*)?|\.\d+))?")
 _SIMPLE: Final[Mapping[str, tuple[tuple[type, ...], str]]] = {
     "string": ((str,), "a text"),
@@ -43,6 +43,8 @@ def shape_problems(path: str, value: Any, type_text: str, table: Table) -> Itera
         yield from _dictionary(path, value, type_text[1:-1], table)
     elif type_text.startswith("integer "):
         yield from _range(path, value, type_text)
+    elif type_text.startswith("string "):
+        yield from _length(path, value, type_text)
     elif type_text in _SIMPLE:
         yield from _scalar(path, value, type_text)
     else:
@@ -131,6 +133,18 @@ def _range(path: str, value: Any, type_text: str) -> Iterator[str]:
     if (match["low"] and value < int(match["low"])) or (match["high"] and value > int(match["high"])):
         limits = f"from {match['low']} to {match['high']}" if match["low"] and match["high"] else f"of at least {match['low']}"
         yield f"{path} {value} is out of range; write a number {limits}"
+
+
+def _length(path: str, value: Any, type_text: str) -> Iterator[str]:
+    match = _RANGE.fullmatch(type_text)
+    if match is None:
+        raise ValueError(f"the table of fields says {type_text}")
+    if not isinstance(value, str):
+        yield from _scalar(path, value, "string")
+    elif match["low"] and len(value) < int(match["low"]):
+        yield f"{path} is empty; write a text"
+    elif match["high"] and len(value) > int(match["high"]):
+        yield f"{path} {shown(value)} has {len(value)} characters; at most {match['high']} are possible"
 
 
 def _scalar(path: str, value: Any, type_text: str) -> Iterator[str]:

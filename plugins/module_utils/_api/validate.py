@@ -17,6 +17,7 @@ from typing import Any, Final, TypeAlias
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api import versions
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.addresses import is_address
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.datastore import DEFAULT_NAME
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.crd_fields import FIELDS
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import KAMAJI_API_VERSION, Json
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.shape import nearest, shape_problems, shown, without_nulls
@@ -42,6 +43,11 @@ _VERSION: Final = re.compile(r"v1\.(0|[1-9]\d{0,2})\.(0|[1-9]\d{0,2})(-[0-9A-Za-
 _LABEL: Final = "[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?"
 _DNS_NAME: Final = re.compile(rf"(\*\.)?{_LABEL}(\.{_LABEL})*")
 _DOMAIN: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)+")
+_LABEL_VALUE: Final = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?")
+_LABEL_NAME: Final = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?")
+_PREFIX: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+_PORT_NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
+_OVERRIDDEN: Final = re.compile(r"[a-z0-9.-]*/[a-z0-9]+")
 _HOSTNAME: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*(:\d{1,5})?")
 
 
@@ -64,7 +70,7 @@ def problems(definition: Json, *, live: Json | None = None, others: Sequence[Jso
     for rule in _RULES:
         found += rule(spec)
     if live:
-        found += _change_problems(without_nulls(live.get("spec") or {}), (live.get("status") or {}).get("storage") or {}, spec)
+        found += _change_problems(without_nulls(live.get("spec") or {}), live.get("status") or {}, spec)
     for other in others:
         found += _neighbour_problems(definition, spec, live, other)
     return found
@@ -116,6 +122,41 @@ def _version_problems(spec: Json) -> Iterator[str]:
     unsupported = versions.support_problem(version)
     if unsupported:
         yield f"spec.kubernetes.version {unsupported}"
+    for index, plugin in enumerate(spec["kubernetes"].get("admissionControllers", [])):
+        problem = versions.plugin_problem(version, plugin)
+        if problem:
+            yield f"spec.kubernetes.admissionControllers[{index}] {plugin} {problem}"
+
+
+def _patch_problems(spec: Json) -> Iterator[str]:
+    for path, owner in (
+        ("spec.kubernetes.kubelet", _get(_get(spec, "kubernetes"), "kubelet")),
+        ("spec.addons.kubeProxy", _get(_get(spec, "addons"), "kubeProxy")),
+    ):
+        for index, patch in enumerate(owner.get("configurationJSONPatches", [])):
+            where = f"{path}.configurationJSONPatches[{index}]"
+            if patch["op"] in ("move", "copy") and "from" not in patch:
+                yield f"{where}.from is missing; move and copy need it"
+            for field in ("path", "from"):
+                if patch.get(field) and not patch[field].startswith("/"):
+                    yield f'{where}.{field} {shown(patch[field])} is not a JSON pointer; begin it with "/"'
+
+
+# Datastores
+
+
+def _store_problems(spec: Json) -> Iterator[str]:
+    for field in ("dataStoreSchema", "dataStoreUsername"):
+        if spec.get(field) == "root" or "/" in spec.get(field, ""):
+            yield f'spec.{field} {shown(spec[field])} cannot keep tenants apart; write a name without "/" other than root'
+    store = spec.get("dataStore") or DEFAULT_NAME
+    for index, item in enumerate(spec.get("dataStoreOverrides", [])):
+        where = f"spec.dataStoreOverrides[{index}]"
+        if not _OVERRIDDEN.fullmatch(item["resource"]):
+            hint = "is not group/resource; write for example /events or coordination.k8s.io/leases"
+            yield f"{where}.resource {shown(item['resource'])} {hint}"
+        if item["dataStore"] == store:
+            yield f"{where}.dataStore {shown(store)} keeps everything else already (spec.dataStore); name another one"
 
 
 # Service and exposure
@@ -136,6 +177,11 @@ def _exposure_problems(spec: Json) -> Iterator[str]:
             yield f"spec.networkProfile.{field} needs spec.controlPlane.service.serviceType LoadBalancer, which is {kind}"
     if "allocateLoadBalancerNodePorts" in service and kind != "LoadBalancer":
         yield f"spec.controlPlane.service.allocateLoadBalancerNodePorts needs serviceType LoadBalancer, which is {kind}"
+    if network.get("allowAddressAsExternalIP") and (kind == "LoadBalancer" or not network.get("address")):
+        yield (
+            "spec.networkProfile.allowAddressAsExternalIP needs spec.networkProfile.address, and spec.controlPlane.service.serviceType "
+            "ClusterIP or NodePort"
+        )
     if kind == "NodePort" and not network.get("address") and not network.get("advertiseAddress"):
         yield "spec.networkProfile.address is missing, and serviceType NodePort needs it; write the address under which workers reach the nodes"
 
@@ -153,10 +199,34 @@ def _port_problems(spec: Json) -> Iterator[str]:
         )
     for index, item in enumerate(_get(_get(spec, "controlPlane"), "service").get("additionalPorts", [])):
         path = f"spec.controlPlane.service.additionalPorts[{index}]"
+        if not _PORT_NAME.fullmatch(item["name"]):
+            yield f"{path}.name {shown(item['name'])} is not the name of a port; write a-z, 0-9 and \"-\""
         if item["name"] in _PORT_NAMES:
             yield f"{path}.name {shown(item['name'])} is the name of one of our own ports; choose another name"
         if item.get("protocol", "TCP") == "TCP" and item["port"] in (port, tunnel):
             yield f"{path}.port {item['port']} is that of the API server or of konnectivity; choose another one"
+
+
+def _metadata_problems(spec: Json) -> Iterator[str]:
+    control_plane = _get(spec, "controlPlane")
+    owners = [(f"controlPlane.{name}", _get(control_plane, name)) for name in ("service", "ingress", "gateway", "deployment")]
+    places = [(f"spec.{path}.additionalMetadata", _get(owner, "additionalMetadata")) for path, owner in owners]
+    places.append(("spec.controlPlane.deployment.podAdditionalMetadata", _get(_get(control_plane, "deployment"), "podAdditionalMetadata")))
+    for path, metadata in places:
+        for kind in ("labels", "annotations"):
+            for name, value in _get(metadata, kind).items():
+                if not _is_qualified(name if kind == "labels" else name.lower()):
+                    yield f"{path}.{kind} has the name {shown(name)}, which Kubernetes does not take; write a name such as example.com/team"
+                if kind == "labels" and not _LABEL_VALUE.fullmatch(value):
+                    hint = 'write A-Z, a-z, 0-9, "-", "_" and ".", with a letter or digit at both ends'
+                    yield f"{path}.labels.{name} {shown(value)} is not the value of a label; {hint}"
+
+
+def _is_qualified(name: str) -> bool:
+    """Whether a text can name a label or an annotation: a short name, with a DNS name and "/" before it or without."""
+    prefix, slash, short = name.rpartition("/")
+    fits = len(short) <= 63 and len(prefix) <= 253 and bool(_LABEL_NAME.fullmatch(short))
+    return fits and (bool(_PREFIX.fullmatch(prefix)) if slash else True)
 
 
 # Networks
@@ -270,6 +340,17 @@ def _pod_problems(spec: Json) -> Iterator[str]:
             if mount["mountPath"].removesuffix("/") in _MOUNT_PATHS:
                 where = f"{path}.additionalVolumeMounts.{component}[{index}].mountPath"
                 yield f"{where} {shown(mount['mountPath'])} is one of our own; mount below it or elsewhere"
+    taken = {item["name"] for item in deployment.get("additionalContainers", [])}
+    for index, item in enumerate(deployment.get("additionalInitContainers", [])):
+        if item["name"] in taken:
+            where = f"{path}.additionalInitContainers[{index}].name"
+            yield f"{where} {shown(item['name'])} is the name of one of additionalContainers as well; choose another name"
+    volumes = {item["name"] for item in deployment.get("additionalVolumes", [])}
+    for component, mounts in _get(deployment, "additionalVolumeMounts").items():
+        for index, mount in enumerate(mounts):
+            if mount["name"] not in volumes:
+                where = f"{path}.additionalVolumeMounts.{component}[{index}].name"
+                yield f"{where} {shown(mount['name'])} is no volume of additionalVolumes; add it there"
     strategy = _get(deployment, "strategy")
     if "rollingUpdate" in strategy and strategy.get("type", "RollingUpdate") != "RollingUpdate":
         yield f"{path}.strategy.rollingUpdate needs type RollingUpdate, which is {strategy['type']}"
@@ -286,8 +367,11 @@ def _agent_problems(spec: Json) -> Iterator[str]:
 
 _RULES: Final[tuple[Callable[[Json], Iterator[str]], ...]] = (
     _version_problems,
+    _patch_problems,
+    _store_problems,
     _exposure_problems,
     _port_problems,
+    _metadata_problems,
     _address_problems,
     _network_problems,
     _pod_problems,
@@ -298,15 +382,11 @@ _RULES: Final[tuple[Callable[[Json], Iterator[str]], ...]] = (
 # What may not change
 
 
-def _change_problems(old: Json, storage: Json, new: Json) -> Iterator[str]:
-    before, after = _get(old, "kubernetes").get("version", ""), new["kubernetes"]["version"]
-    if _VERSION.fullmatch(before) and _VERSION.fullmatch(after):
-        problem = versions.upgrade_problem(before, after)
-        if problem:
-            yield f"spec.kubernetes.version: {problem}"
+def _change_problems(old: Json, status: Json, new: Json) -> Iterator[str]:
+    yield from _upgrade_problems(old, status, new)
     if old.get("dataStore") and not new.get("dataStore"):
         yield f"spec.dataStore is {shown(old['dataStore'])} and cannot be removed; name another DataStore of the same driver to move the data"
-    setup = storage.get("setup") or {}
+    setup = _get(_get(status, "storage"), "setup")
     for field, recorded in (("dataStoreSchema", "schema"), ("dataStoreUsername", "user")):
         if old.get(field) and not new.get(field):
             yield f"spec.{field} is {shown(old[field])} and cannot be removed; write it again"
@@ -327,6 +407,19 @@ def _change_problems(old: Json, storage: Json, new: Json) -> Iterator[str]:
             f"spec.networkProfile.loadBalancerClass is {shown(classes[0])} and cannot become {shown(classes[1])} while the Service is of type "
             "LoadBalancer"
         )
+
+
+def _upgrade_problems(old: Json, status: Json, new: Json) -> Iterator[str]:
+    """From the version that is stored, and from the one that is installed: two quick steps of the first are one jump of the other."""
+    stored, after = _get(old, "kubernetes").get("version", ""), new["kubernetes"]["version"]
+    installed = _get(_get(status, "kubernetesResources"), "version").get("version") or stored
+    if stored == after or not _VERSION.fullmatch(after):
+        return
+    for before in dict.fromkeys((stored, installed)):
+        problem = versions.upgrade_problem(before, after) if _VERSION.fullmatch(before) else None
+        if problem:
+            yield f"spec.kubernetes.version: {problem}"
+            return
 
 
 # What only one tenant can have

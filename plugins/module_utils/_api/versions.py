@@ -70,6 +70,15 @@ COMPANIONS: Final[Mapping[str, Companions]] = {
     "1.37": Companions(coredns="v1.14.6", etcd="3.7.0-0"),
 }
 SUPPORTED_MINORS: Final = tuple(COMPANIONS)
+# Admission plugins that not all supported minors have: from the first to the last that has them
+# (pkg/kubeapiserver/options/plugins.go). An API server does not start with a plugin it does not know.
+PLUGIN_MINORS: Final[Mapping[str, tuple[int, int]]] = {
+    "JobValidation": (36, 36),
+    "NodeDeclaredFeatureValidator": (35, 999),
+    "PodGroupProtection": (36, 999),
+    "PodGroupWorkloadExists": (36, 36),
+    "PodResizeValidator": (36, 999),
+}
 
 
 def parse_version(text: str) -> Version:
@@ -97,6 +106,20 @@ def support_problem(version: str) -> str | None:
         return None
     age = "old" if (parsed.major, parsed.minor) < oldest else "new"
     return f"{parsed} is too {age}; supported are {SUPPORTED_MINORS[0]} to {SUPPORTED_MINORS[-1]}"
+
+
+def plugin_problem(version: str, plugin: str) -> str | None:
+    """Return why an API server of a version does not start with an admission plugin, None when it does."""
+    first, last = PLUGIN_MINORS.get(plugin, (0, 999))
+    if first <= parse_version(version).minor <= last:
+        return None
+    return f"is not known to {version}; it is there {plugin_minors(plugin)}"
+
+
+def plugin_minors(plugin: str) -> str:
+    """Say which minors have an admission plugin that not all have: "from 1.35 on", "in 1.36 only"."""
+    first, last = PLUGIN_MINORS[plugin]
+    return f"in 1.{first} only" if first == last else f"from 1.{first} on"
 
 
 def upgrade_problem(installed: str, wanted: str) -> str | None:

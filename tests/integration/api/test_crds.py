@@ -144,6 +144,9 @@ def test_bad(create: Create, case: Case) -> None:
 @pytest.mark.parametrize("case", [pytest.param(case, id=case.name) for case in BAD_CHANGES])
 def test_bad_change(api_server: ApiServer, create: Create, case: Case) -> None:
     stored = create(definition(case.old))
+    if case.installed:
+        path = f"{_tenants(stored['metadata']['namespace'])}/acme/status"
+        stored = api_server.request("PATCH", path, {"status": case.status()}, MERGE)
     with pytest.raises(RequestError) as error:
         _update(api_server, stored, dict(case.changes))
     _expect(error.value, case)

@@ -36,8 +36,7 @@ def test_good_change(name: str) -> None:
 
 @pytest.mark.parametrize("case", [pytest.param(case, id=case.name) for case in (*BAD, *BAD_CHANGES)])
 def test_bad(case: Case) -> None:
-    live = None if case.old is None else definition(case.old)
-    assert problems(definition(case.changes), live=live) == list(case.says)
+    assert problems(definition(case.changes), live=case.stored()) == list(case.says)
 
 
 @pytest.mark.parametrize("name", BAD_NAMES)
