@@ -62,6 +62,8 @@ _RESOURCES: Final = (
     Resource("v1", "Secret", "secrets", True),
     Resource("v1", "Service", "services", True),
     Resource("v1", "ServiceAccount", "serviceaccounts", True),
+    Resource("admissionregistration.k8s.io/v1", "ValidatingAdmissionPolicy", "validatingadmissionpolicies", False),
+    Resource("admissionregistration.k8s.io/v1", "ValidatingAdmissionPolicyBinding", "validatingadmissionpolicybindings", False),
     Resource("apiextensions.k8s.io/v1", "CustomResourceDefinition", "customresourcedefinitions", False),
     Resource("apps/v1", "DaemonSet", "daemonsets", True),
     Resource("apps/v1", "Deployment", "deployments", True),

@@ -272,6 +272,23 @@ class Konnectivity:
 
 
 @dataclass(frozen=True)
+class WritePermissions:
+    """Kinds of writing that are refused inside the tenant cluster."""
+
+    block_creation: bool
+    block_update: bool
+    block_deletion: bool
+
+    @classmethod
+    def parse(cls, spec: Json) -> WritePermissions:
+        return cls(*(bool(spec.get(field)) for field in ("blockCreation", "blockUpdate", "blockDeletion")))
+
+    def __bool__(self) -> bool:
+        """Whether anything is refused."""
+        return self.block_creation or self.block_update or self.block_deletion
+
+
+@dataclass(frozen=True)
 class Addons:
     """An addon that is None is off."""
 
@@ -282,7 +299,10 @@ class Addons:
 
 @dataclass(frozen=True)
 class TenantControlPlane:
-    """One tenant's control plane as the user wants it. spec: the definition's spec exactly as written."""
+    """One tenant's control plane as the user wants it.
+
+    data_store_overrides: API resource → name of the DataStore that keeps it. spec: the definition's spec exactly as written.
+    """
 
     name: str
     namespace: str
@@ -294,10 +314,12 @@ class TenantControlPlane:
     kubelet: Kubelet
     admission_plugins: tuple[str, ...]
     addons: Addons
+    write_permissions: WritePermissions
     key_algorithm: str
     data_store: str | None
     data_store_schema: str | None
     data_store_username: str | None
+    data_store_overrides: Mapping[str, str]
     spec: Json
 
     @property
@@ -353,10 +375,12 @@ def parse(definition: Json) -> TenantControlPlane:
             kube_proxy=AddonImage.parse(addons.get("kubeProxy")),
             konnectivity=Konnectivity.parse(addons.get("konnectivity"), deployment.registry),
         ),
+        write_permissions=WritePermissions.parse(spec.get("writePermissions") or {}),
         key_algorithm=(spec.get("certificates") or {}).get("keyAlgorithm") or "ECDSA-P256",
         data_store=spec.get("dataStore") or None,
         data_store_schema=spec.get("dataStoreSchema") or None,
         data_store_username=spec.get("dataStoreUsername") or None,
+        data_store_overrides={item["resource"]: item["dataStore"] for item in spec.get("dataStoreOverrides") or ()},
         spec=spec,
     )
 

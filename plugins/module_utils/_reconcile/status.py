@@ -117,14 +117,14 @@ class _Builder:
         }
 
     def phase(self) -> str:
-        """The reference's order of evaluation, with its texts (kamaji.md §1.3)."""
+        """The reference's texts. Unlike there, an upgrade is told of a tenant whose writers are limited too."""
         deployment = self.observed.find("Deployment", self.desired.tenant.name) or {}
         if self.desired.tenant.asleep:
             return "Sleeping"
         if not deployment.get("status", {}).get("readyReplicas"):
             return "NotReady" if self._installed() else "Provisioning"
         if self.ready():
-            return "Ready"
+            return "WriteLimited" if self.desired.tenant.write_permissions else "Ready"
         installed = self._recorded("kubernetesResources", "version", "version")
         if installed and installed != self.desired.tenant.version:
             return "Upgrading"
@@ -156,13 +156,12 @@ class _Builder:
 
     def _resources(self) -> Json:
         tenant = self.desired.tenant
-        phase = self.phase()
-        finished = phase in ("Ready", "Sleeping")
-        version = tenant.version if finished else self._recorded("kubernetesResources", "version", "version")
+        # Only what ran counts as installed: a version that is written while the tenant sleeps has not touched its data.
+        version = tenant.version if self.ready() and not tenant.asleep else self._recorded("kubernetesResources", "version", "version")
         deployment = self.observed.find("Deployment", tenant.name)
         service = self.observed.find("Service", tenant.name)
         return {
-            "version": {"version": version, "status": phase},
+            "version": {"version": version, "status": self.phase()},
             "deployment": deployment
             and {
                 **{key: deployment.get("status", {}).get(key) for key in _DEPLOYMENT_NUMBERS},

@@ -17,6 +17,11 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.tenan
 from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.tenant.kubeadm_config import kubeadm_config
 from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.tenant.kubelet_config import kubelet_config
 from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.tenant.kubernetes_endpoints import kubernetes_endpoints
+from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.tenant.write_permissions import (
+    BINDING,
+    POLICY,
+    write_permissions,
+)
 
 # To observe a tenant cluster: LISTs of these kinds by names.PROJECT_SELECTOR in all namespaces, and GETs of these objects.
 LISTED_KINDS: Final = (
@@ -33,6 +38,8 @@ READ_OBJECTS: Final = (
     ObjectRef("v1", "Service", "kube-system", "kube-dns"),
     ObjectRef("v1", "Endpoints", "default", "kubernetes"),
     ObjectRef("discovery.k8s.io/v1", "EndpointSlice", "default", "kubernetes"),
+    POLICY,
+    BINDING,
 )
 
 
@@ -51,4 +58,5 @@ def objects(tenant: TenantControlPlane, inputs: TenantInputs) -> list[Json]:
         *konnectivity(tenant, inputs),
         *kube_proxy(tenant, inputs),
         *coredns(tenant),
+        *write_permissions(tenant),
     ]

@@ -36,6 +36,7 @@ from ansible_collections.hosted.kubernetes.tests.unit.module_utils._reconcile.wo
 
 UP: Final = Health(reached=True, exposed=True)
 DOWN: Final = Health(reached=False, exposed=False, message="no pod is ready")
+LIMITED: Final[Json] = {"writePermissions": {"blockDeletion": True}}
 ASLEEP: Final[Json] = {"controlPlane__deployment__replicas": 0}
 
 
@@ -80,6 +81,10 @@ def test_ready() -> None:
         ({}, 2, {"kubernetesResources": {"version": {"version": "v1.36.3"}}}, DOWN, "NotReady"),
         ({}, 2, {"kubernetesResources": {"version": {"version": "v1.35.1"}}}, DOWN, "Upgrading"),
         (ASLEEP, 0, {}, DOWN, "Sleeping"),
+        (LIMITED, 2, {}, UP, "WriteLimited"),
+        (LIMITED, 0, {"hosted": {"installed": True}}, DOWN, "NotReady"),
+        (LIMITED, 2, {"kubernetesResources": {"version": {"version": "v1.35.1"}}}, DOWN, "Upgrading"),
+        ({**LIMITED, **ASLEEP}, 0, {}, DOWN, "Sleeping"),
     ],
 )
 def test_phase(spec: Json, ready: int, recorded: Json, health: Health, phase: str) -> None:
@@ -95,6 +100,16 @@ def test_the_version_moves_on_when_the_upgrade_is_through() -> None:
     old = replace(observed, resource={**(observed.resource or {}), "status": {"kubernetesResources": {"version": {"version": "v1.35.1"}}}})
     assert status(wanted, old, DOWN)["kubernetesResources"]["version"]["version"] == "v1.35.1"
     assert status(wanted, old, UP)["kubernetesResources"]["version"]["version"] == "v1.36.3"
+
+
+@pytest.mark.parametrize("spec", [{}, LIMITED], ids=["free", "limited"])
+def test_the_installed_version_is_one_that_ran(spec: Json) -> None:
+    """Upgrades go from there: while a tenant sleeps, its version in the definition is a wish."""
+    wanted, observed = running(**spec, **ASLEEP)
+    assert "version" not in status(wanted, observed, DOWN)["kubernetesResources"]["version"]
+    before = {"kubernetesResources": {"version": {"version": "v1.35.1"}}}
+    observed = replace(observed, resource={**(observed.resource or {}), "status": before})
+    assert status(wanted, observed, DOWN)["kubernetesResources"]["version"] == {"version": "v1.35.1", "status": "Sleeping"}
 
 
 @pytest.mark.parametrize("spec", [{}, ASLEEP], ids=["awake", "asleep"])

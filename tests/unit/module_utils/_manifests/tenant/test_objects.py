@@ -74,7 +74,8 @@ def test_identities_are_unique_and_kinds_are_known() -> None:
 
 
 def test_every_object_is_seen_by_a_list_or_a_read() -> None:
-    for ref in _by_ref(_tenant(), INPUTS):
+    limited = {"blockCreation": True}
+    for ref in _by_ref(_tenant(writePermissions=limited), INPUTS):
         assert (ref.api_version, ref.kind) in LISTED_KINDS or ref in READ_OBJECTS
 
 
@@ -98,6 +99,32 @@ def test_an_addon_that_is_off_contributes_nothing(addon: str) -> None:
     others = {key: value for key, value in ALL_ADDONS.items() if key != addon}
     assert any(word in ref.name for ref in _by_ref(_tenant(), INPUTS))
     assert not any(word in ref.name for ref in _by_ref(_tenant(addons=others), INPUTS))
+
+
+@pytest.mark.parametrize("permissions", [None, {}, {"blockCreation": False, "blockUpdate": False, "blockDeletion": False}])
+def test_no_policy_without_anything_to_refuse(permissions: Json | None) -> None:
+    assert not any("Admission" in ref.kind for ref in _by_ref(_tenant(writePermissions=permissions), INPUTS))
+
+
+@pytest.mark.parametrize(
+    ("permissions", "operations"),
+    [
+        ({"blockCreation": True}, {"*": ["CREATE"]}),
+        ({"blockUpdate": True}, {"*": ["UPDATE"], "*/scale": ["UPDATE"]}),
+        ({"blockDeletion": True}, {"*": ["DELETE"], "pods/eviction": ["CREATE"]}),
+        (
+            {"blockCreation": True, "blockUpdate": True, "blockDeletion": True},
+            {"*": ["CREATE", "UPDATE", "DELETE"], "*/scale": ["UPDATE"], "pods/eviction": ["CREATE"]},
+        ),
+    ],
+)
+def test_policy_for_what_is_to_be_refused(permissions: Json, operations: dict[str, list[str]]) -> None:
+    """What it does on a server is tested there (tests/integration/api/test_write_permissions.py)."""
+    policy, binding = [obj for obj in objects(_tenant(writePermissions=permissions), INPUTS) if "Admission" in obj["kind"]]
+    rules = policy["spec"]["matchConstraints"]["resourceRules"]
+    assert {rule["resources"][0]: rule["operations"] for rule in rules} == operations
+    assert [item["message"].split("(writePermissions.")[1] for item in policy["spec"]["validations"]] == [f"{name})" for name in permissions]
+    assert binding["spec"] == {"policyName": policy["metadata"]["name"], "validationActions": ["Deny"]}
 
 
 @pytest.mark.parametrize("minor", ["1.34", "1.35", "1.36", "1.37"])
