@@ -603,10 +603,7 @@ BAD: Final = (
                 'spec.controlPlane.deployment.additionalInitContainers[0].name "side" is the name of one of additionalContainers as well; '
                 "choose another name"
             ),
-            (
-                'spec.controlPlane.deployment.additionalVolumeMounts.apiServer[1].name "log" is no volume of additionalVolumes; '
-                "add it there"
-            ),
+            ('spec.controlPlane.deployment.additionalVolumeMounts.apiServer[1].name "log" is no volume of additionalVolumes; add it there'),
         ),
         (
             "spec.controlPlane.deployment.additionalInitContainers: Invalid value",

@@ -17,8 +17,8 @@ from typing import Any, Final, TypeAlias
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api import versions
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.addresses import is_address
-from ansible_collections.hosted.kubernetes.plugins.module_utils._api.datastore import DEFAULT_NAME
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.crd_fields import FIELDS
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.datastore import DEFAULT_NAME
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import KAMAJI_API_VERSION, Json
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.shape import nearest, shape_problems, shown, without_nulls
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.share import share_of
@@ -200,7 +200,7 @@ def _port_problems(spec: Json) -> Iterator[str]:
     for index, item in enumerate(_get(_get(spec, "controlPlane"), "service").get("additionalPorts", [])):
         path = f"spec.controlPlane.service.additionalPorts[{index}]"
         if not _PORT_NAME.fullmatch(item["name"]):
-            yield f"{path}.name {shown(item['name'])} is not the name of a port; write a-z, 0-9 and \"-\""
+            yield f'{path}.name {shown(item["name"])} is not the name of a port; write a-z, 0-9 and "-"'
         if item["name"] in _PORT_NAMES:
             yield f"{path}.name {shown(item['name'])} is the name of one of our own ports; choose another name"
         if item.get("protocol", "TCP") == "TCP" and item["port"] in (port, tunnel):

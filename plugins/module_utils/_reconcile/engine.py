@@ -122,7 +122,7 @@ class Engine:
                 "annotation to let it be changed"
             )
         run.look_inside()
-        plan = run.plan()
+        plan = self._plan(run)
         run.outcome.deferred = plan.deferred
         if self._settings.check:
             if run.no_access and not plan:
@@ -139,6 +139,14 @@ class Engine:
                 run.observe()
                 self._converge(run)
         return run.outcome
+
+    def _plan(self, run: TenantRun) -> Plan:
+        try:
+            return run.plan()
+        except HostedKubernetesError as error:
+            if not self._settings.check:
+                run.write_refusal(error.msg)
+            raise
 
     def _converge(self, run: TenantRun, *, may_change: bool = True) -> None:
         try:

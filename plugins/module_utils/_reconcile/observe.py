@@ -83,6 +83,12 @@ def observe_tenant(client: Client) -> dict[ObjectRef, Json]:
     return found
 
 
+def observe_nodes(client: Client) -> dict[str, str]:
+    """Return name and kubelet version of the nodes of one tenant cluster."""
+    nodes = client.list(resource_of("Node")).items
+    return {node["metadata"]["name"]: ((node.get("status") or {}).get("nodeInfo") or {}).get("kubeletVersion", "") for node in nodes}
+
+
 def _list(client: Client, kind: str, scope: str | None, *, served: bool) -> list[Json]:
     resource = resource_of(kind)
     try:

@@ -52,6 +52,7 @@ class Observed:
     objects: the tenant's objects in the management cluster but for Secrets and the resource itself.
     tenant: the collection's objects inside the tenant cluster; None when they were not read (asleep, or no answer).
     pods: control-plane pods, terminating ones included.
+    nodes: the tenant's nodes, name → version of the kubelet; None when they were not read (they are before an upgrade).
     """
 
     resource: Json | None = None
@@ -62,6 +63,7 @@ class Observed:
     datastore: DatastoreView | None = None
     tenant: Mapping[ObjectRef, Json] | None = None
     pods: tuple[Json, ...] = ()
+    nodes: Mapping[str, str] | None = None
 
     @property
     def status(self) -> Json:

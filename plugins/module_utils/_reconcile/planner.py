@@ -33,7 +33,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.tenan
 from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.tenant.objects import (
     objects as tenant_objects,
 )
-from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile import templates
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile import templates, upgrade
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.facts import Facts, derive
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.fields import FieldChange, diff, owned_fields
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.observed import Desired, Observed
@@ -106,6 +106,7 @@ def _refuse(desired: Desired, observed: Observed) -> None:
             f'"{store}" (moving the data of a tenant to another datastore is not possible yet)'
         )
     refuse_newer(key, (observed.status.get("hosted") or {}).get("engineVersion"))
+    upgrade.refuse(desired, observed)
 
 
 def _order(change: Change) -> tuple[int, str, ObjectRef]:
@@ -212,7 +213,7 @@ class _Planner:
             reference = ObjectRef.of(body)
             yield from self._apply(body, live.get(reference), Stage.TENANT, Cluster.TENANT, barrier)
         wanted = {ObjectRef.of(body) for body in bodies}
-        yield from self._prune(live, wanted, Cluster.TENANT)
+        yield from self._prune(live, wanted, Cluster.TENANT, barrier)
 
     def prune(self) -> Iterator[Change]:
         wanted = {ObjectRef.of(body) for body in self._management()}
@@ -224,12 +225,14 @@ class _Planner:
             if name in self.observed.secrets:
                 yield self._delete(ObjectRef("v1", "Secret", self.desired.tenant.namespace, name), Cluster.MANAGEMENT)
 
-    def _prune(self, live: Mapping[ObjectRef, Json], wanted: set[ObjectRef], cluster: Cluster) -> Iterator[Change]:
+    def _prune(
+        self, live: Mapping[ObjectRef, Json], wanted: set[ObjectRef], cluster: Cluster, barrier: Barrier = Barrier.NONE
+    ) -> Iterator[Change]:
         for reference, obj in live.items():
             if reference not in wanted and owned_fields(obj, names.FIELD_MANAGER):
-                yield self._delete(reference, cluster)
+                yield self._delete(reference, cluster, barrier)
 
-    def _delete(self, reference: ObjectRef, cluster: Cluster) -> Change:
+    def _delete(self, reference: ObjectRef, cluster: Cluster, barrier: Barrier = Barrier.NONE) -> Change:
         return Change(
             tenant=self.desired.tenant.key,
             cluster=cluster,
@@ -237,6 +240,7 @@ class _Planner:
             action=Action.DELETE,
             reason="no longer part of the definition",
             stage=Stage.PRUNE,
+            barrier=barrier,
         )
 
     def _management(self) -> list[Json]:

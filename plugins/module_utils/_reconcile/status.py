@@ -73,6 +73,20 @@ def ready_condition(status: Json) -> bool:
     return any(item.get("type") == "Ready" and item.get("status") == "True" for item in status.get("conditions") or [])
 
 
+def refused(status: Json, message: str, now: datetime) -> Json:
+    """The conditions of a stored definition that cannot be carried out: why it is not Ready, the others as they were."""
+    before: list[Json] = status.get("conditions") or []
+    others = [item for item in before if item.get("type") != "Ready"]
+    return {"conditions": [condition(before, "Ready", true=False, reason="Refused", message=message, now=now), *others]}
+
+
+def condition(before: list[Json], kind: str, *, true: bool, reason: str, message: str, now: datetime) -> Json:
+    """A condition, with the time since which it holds. before: all conditions as recorded."""
+    wanted = {"type": kind, "status": "True" if true else "False", "reason": reason, "message": message}
+    same = next((item for item in before if item.get("type") == kind and item.get("status") == wanted["status"]), {})
+    return {**wanted, "lastTransitionTime": same.get("lastTransitionTime") or _text(now)}
+
+
 def merge_patch(before: Json, after: Json) -> Json:
     """The JSON merge patch (RFC 7386) from one object to another; {} when they are equal."""
     patch: Json = dict.fromkeys(key for key in before if key not in after)
@@ -232,24 +246,24 @@ class _Builder:
         ]
 
     def _condition(self, kind: str, true: bool, reason: str, message: str) -> Json:
-        wanted = {"type": kind, "status": "True" if true else "False", "reason": reason, "message": message}
-        conditions: list[Json] = self.observed.status.get("conditions") or []
-        before: Json = next((item for item in conditions if item.get("type") == kind), {})
-        same = before.get("status") == wanted["status"]
-        time = before.get("lastTransitionTime") if same else None
-        return {**wanted, "lastTransitionTime": time or self.now.strftime("%Y-%m-%dT%H:%M:%SZ")}
+        before: list[Json] = self.observed.status.get("conditions") or []
+        return condition(before, kind, true=true, reason=reason, message=message, now=self.now)
 
     def _stamp(self, wanted: Json, *path: str) -> str:
         before = self._recorded(*path) or {}
         same = all(before.get(key) == value for key, value in wanted.items())
         time: str | None = before.get("lastUpdate") if same else None
-        return time or self.now.strftime("%Y-%m-%dT%H:%M:%SZ")
+        return time or _text(self.now)
 
     def _recorded(self, *path: str) -> Any:
         value: Any = self.observed.status
         for part in path:
             value = (value or {}).get(part)
         return value
+
+
+def _text(time: datetime) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _drop_none(value: Any) -> Any:

@@ -21,6 +21,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.driv
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.client import Client, ListResult
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.wait import WaitTimeout, wait_for, wait_until
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile import status as status_of
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile import upgrade
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.access import TenantAccess, answers, pod_reasons
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.execute import Clients, Executor
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.facts import (
@@ -30,6 +31,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.facts
 )
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.observe import (
     observe_management,
+    observe_nodes,
     observe_tenant,
     read_secrets,
     secret_state,
@@ -166,7 +168,7 @@ class TenantRun:
         self.observed = replace(self.observed, datastore=self.context.view_of(self.desired, self.observed))
 
     def look_inside(self) -> None:
-        """Read the tenant cluster, when it is awake and a replica is ready.
+        """Read the tenant cluster, when it is awake and a replica is ready; its nodes as well when an upgrade depends on them.
 
         What keeps us out is only remembered: the plan may mend it (a certificate that ended, a Secret that somebody changed).
         """
@@ -177,10 +179,12 @@ class TenantRun:
         if self.desired.tenant.secret_name(names.ADMIN_KUBECONFIG) not in self.observed.secrets:
             return
         try:
-            self.observed = replace(self.observed, tenant=observe_tenant(self._connect()))
+            inside = self._connect()
+            nodes = observe_nodes(inside) if upgrade.needs_nodes(self.desired, self.observed) else None
+            self.observed = replace(self.observed, tenant=observe_tenant(inside), nodes=nodes)
         except HostedKubernetesError as error:
             self._no_access, self._inside = error, None
-            self.observed = replace(self.observed, tenant=None)
+            self.observed = replace(self.observed, tenant=None, nodes=None)
 
     @property
     def no_access(self) -> HostedKubernetesError | None:
@@ -220,10 +224,20 @@ class TenantRun:
         checksums = plan_secrets(self.desired, self.observed, facts, self.context.now()).checksums
         built = status_of.build(self.desired, self.observed, plan, self._health(), checksums, self.context.now())
         self.outcome.status = built
-        resource = self.observed.resource
-        patch = status_of.merge_patch(resource.get("status") or {}, built) if resource else {}
-        if resource and patch:
-            live = self.context.client.merge_patch(ObjectRef.of(resource), {"status": patch}, subresource="status")
+        if self.observed.resource:
+            self._patch_status(status_of.merge_patch(self.observed.status, built))
+
+    def write_refusal(self, message: str) -> None:
+        """Say in the status of a stored definition why it cannot be carried out. One that was only proposed leaves no trace."""
+        if self.desired.manage_resource or self.observed.resource is None or self.observed.deleting:
+            return
+        conditions = status_of.refused(self.observed.status, message, self.context.now())
+        self._patch_status(status_of.merge_patch({"conditions": self.observed.status.get("conditions")}, conditions))
+
+    def _patch_status(self, patch: Json) -> None:
+        if patch and self.observed.resource:
+            reference = ObjectRef.of(self.observed.resource)
+            live = self.context.client.merge_patch(reference, {"status": patch}, subresource="status")
             self.observed = replace(self.observed, resource=live)
 
     def _health(self) -> status_of.Health:
@@ -260,6 +274,8 @@ class TenantRun:
                 self._wait_tenant()
         elif barrier is Barrier.ROLLOUT:
             with self._timed("rollout"):
+                if upgrade.is_wanted(self.desired, self.observed):
+                    self.write_status()  # so that everybody sees what is going on
                 self._wait_rollout()
             with self._timed("api_server"):
                 self._reconnect()

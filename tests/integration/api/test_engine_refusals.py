@@ -212,6 +212,64 @@ def test_datastore_that_is_gone_while_the_tenant_lives(tenant: Tenant, bundle: P
     tenant.ground.client.delete(resource_of("DataStore"), name)
 
 
+# Stored definitions that cannot be carried out: the API server took them, so their status has to say why
+
+
+def stored(tenant: Tenant, namespace: str, changes: Json) -> Tenant:
+    """The tenant as kubectl would store it, in a namespace that exists."""
+    found = tenant.ground.tenant(namespace=namespace)
+    body = found.definition(changes)
+    tenant.ground.client.create(body)
+    return found
+
+
+def condition(tenant: Tenant) -> tuple[str, str, str]:
+    (found,) = [item for item in tenant.live("TenantControlPlane")["status"]["conditions"] if item["type"] == "Ready"]
+    return found["status"], found["reason"], found["message"]
+
+
+def test_a_version_that_is_too_old_is_a_condition_and_can_always_be_deleted(tenant: Tenant, namespace: str) -> None:
+    """It may have been current when it was stored, by an earlier release of the collection."""
+    old = stored(tenant, namespace, {"kubernetes.version": "v1.20.1"})
+    message = f"TenantControlPlane {old.key}: spec.kubernetes.version v1.20.1 is too old; supported are 1.34 to 1.37"
+    with pytest.raises(HostedKubernetesError, match="too old"):
+        old.run(name="acme", check=True)
+    assert "status" not in old.live("TenantControlPlane")
+    with pytest.raises(HostedKubernetesError) as failure:
+        old.run(name="acme")
+    assert failure.value.msg == message
+    assert condition(old) == ("False", "Refused", message)
+    assert old.get("Deployment") is None
+
+    before = old.live("TenantControlPlane")["metadata"]["resourceVersion"]
+    with pytest.raises(HostedKubernetesError, match="too old"):
+        old.run(name="acme")
+    assert old.live("TenantControlPlane")["metadata"]["resourceVersion"] == before, "what is said already is not said again"
+    # With a finalizer, as if it had been in use: it takes an update of the stored object to let it go.
+    old.patch("TenantControlPlane", {"metadata": {"finalizers": [names.FINALIZER]}})
+    assert old.absent(name="acme").changed
+    assert old.left() == []
+
+
+def test_a_refusal_that_ends_leaves_no_trace(tenant: Tenant, namespace: str, other_store: Json) -> None:
+    name = other_store["metadata"]["name"]
+    lost = stored(tenant, namespace, {"dataStore": name})
+    with pytest.raises(HostedKubernetesError, match="does not exist"):
+        lost.run(name="acme")
+    assert condition(lost)[:2] == ("False", "Refused")
+    tenant.ground.client.apply(other_store, force=True)
+    assert lost.run(name="acme").tenant["phase"] == "Sleeping"
+    assert condition(lost) == ("True", "Ready", "")
+    lost.absent(name="acme")
+
+
+def test_a_definition_that_is_refused_says_nothing_about_the_stored_one(tenant: Tenant) -> None:
+    tenant.run()
+    before = tenant.live("TenantControlPlane")["status"]
+    refused(tenant, changes={"dataStore": "nowhere"})
+    assert tenant.live("TenantControlPlane")["status"] == before
+
+
 # The management cluster
 
 

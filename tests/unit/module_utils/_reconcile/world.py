@@ -179,11 +179,13 @@ def _address(observed: Observed) -> Observed:
     return edit(observed, "Service", assign)
 
 
-def _rolled_out(observed: Observed) -> Observed:
+def rolled_out(observed: Observed) -> Observed:
+    """All pods are of the present template and ready."""
+
     def finish(deployment: Json) -> None:
-        replicas = deployment["spec"].get("replicas", 0)
-        status = {"replicas": replicas, "updatedReplicas": replicas, "readyReplicas": replicas, "availableReplicas": replicas}
-        deployment["status"] = {**status, "observedGeneration": deployment["metadata"].get("generation", 0)}
+        count = deployment["spec"].get("replicas", 1)
+        numbers = dict.fromkeys(("replicas", "readyReplicas", "updatedReplicas", "availableReplicas"), count)
+        deployment["status"] = {"observedGeneration": deployment["metadata"]["generation"], **numbers}
 
     return edit(observed, "Deployment", finish)
 
@@ -191,7 +193,7 @@ def _rolled_out(observed: Observed) -> Observed:
 _PASSED: Final[Mapping[Barrier, Callable[[Observed], Observed]]] = {
     Barrier.ADDRESS: _address,
     Barrier.TENANT: lambda observed: replace(observed, tenant={}),
-    Barrier.ROLLOUT: _rolled_out,
+    Barrier.ROLLOUT: rolled_out,
 }
 
 
@@ -213,6 +215,7 @@ def _done(change: Change, wanted: Desired, observed: Observed, now: datetime) ->
     before = observed.objects.get(change.object)
     if body and before and "status" in before:
         body["status"] = before["status"]
+        body["metadata"]["generation"] = before["metadata"]["generation"] + 1
     return observed.with_objects({change.object: body})
 
 

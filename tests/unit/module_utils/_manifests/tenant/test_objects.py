@@ -123,7 +123,9 @@ def test_policy_for_what_is_to_be_refused(permissions: Json, operations: dict[st
     policy, binding = [obj for obj in objects(_tenant(writePermissions=permissions), INPUTS) if "Admission" in obj["kind"]]
     rules = policy["spec"]["matchConstraints"]["resourceRules"]
     assert {rule["resources"][0]: rule["operations"] for rule in rules} == operations
-    assert [item["message"].split("(writePermissions.")[1] for item in policy["spec"]["validations"]] == [f"{name})" for name in permissions]
+    assert [item["message"].split("(writePermissions.")[1] for item in policy["spec"]["validations"]] == [
+        f"{name})" for name in permissions
+    ]
     assert binding["spec"] == {"policyName": policy["metadata"]["name"], "validationActions": ["Deny"]}
 
 
