@@ -23,7 +23,8 @@ options:
   definition:
     description:
       - One TenantControlPlane manifest, or a list of them. C(apiVersion) and C(kind) may be left out.
-      - With O(state=absent) only C(metadata.name), C(metadata.namespace) and C(spec.dataStore) are looked at.
+      - With O(state=absent) only C(metadata.name), C(metadata.namespace) and where the data is (C(spec.dataStore), C(spec.dataStoreSchema),
+        C(spec.dataStoreUsername), C(spec.dataStoreOverrides)) are looked at, and of these only what the stored resource does not say.
     type: raw
   src:
     description: Path of a YAML file with one or more TenantControlPlane manifests.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import secrets
 import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -32,10 +33,14 @@ class Etcd:
 
 
 @contextlib.contextmanager
-def running_etcd(bundle: Path, directory: Path, *, tls: bool = False) -> Iterator[Etcd]:
-    """Run one etcd member with its data in `directory`. With tls it demands client certificates; authentication is still off."""
+def running_etcd(bundle: Path, directory: Path, *, tls: bool = False, authority: Authority | None = None) -> Iterator[Etcd]:
+    """Run one etcd member with its data in `directory`. With tls it demands client certificates; authentication is still off.
+
+    authority: that of another etcd, to share it.
+    """
     client_port, peer_port = free_ports(2)
-    authority = Authority(directory, "etcd-ca") if tls else None
+    if tls and authority is None:
+        authority = Authority(directory, "etcd-ca")
     etcd = Etcd("127.0.0.1", client_port, authority, authority.client("root") if authority else None)
     argv = [
         str(binary(bundle, "etcd")),
@@ -57,7 +62,7 @@ def running_etcd(bundle: Path, directory: Path, *, tls: bool = False) -> Iterato
 def _tls_flags(authority: Authority | None) -> list[str]:
     if authority is None:
         return []
-    server = authority.server("etcd-server")
+    server = authority.server(f"etcd-server-{secrets.token_hex(4)}")
     return [
         f"--cert-file={server.certificate}",
         f"--key-file={server.key}",

@@ -406,6 +406,7 @@ def _stores_of(tenant: Json, default: str) -> set[str]:
     stores |= {item["dataStore"] for item in spec.get("dataStoreOverrides") or [] if item.get("dataStore")}
     if storage.get("dataStoreName"):
         stores.add(storage["dataStoreName"])
+    stores |= set(((tenant.get("status") or {}).get("hosted") or {}).get("dataStores") or ())
     return stores
 
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api import names
@@ -14,15 +15,24 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources i
 
 @dataclass(frozen=True)
 class Share:
-    """A tenant's part of a datastore. store: name of the DataStore; schema: prefix or database; user: who may use it."""
+    """A tenant's part of a datastore. store: name of the DataStore; schema: prefix or database; user: who may use it.
+
+    overrides: DataStores of single resources, also of those that an earlier definition named; the names in them are the same.
+    """
 
     store: str
     schema: str
     user: str
+    overrides: tuple[str, ...] = ()
+
+    @property
+    def stores(self) -> tuple[str, ...]:
+        """Every DataStore that may hold data of the tenant, that of everything else first."""
+        return tuple(dict.fromkeys((self.store, *self.overrides)))
 
     def overlaps(self, other: Share) -> bool:
         """Whether two tenants with these shares could touch each other's data."""
-        return self.store == other.store and (self.schema == other.schema or self.user == other.user)
+        return not {*self.stores}.isdisjoint(other.stores) and (self.schema == other.schema or self.user == other.user)
 
 
 def share_of(definition: Json, status: Json | None = None) -> Share:
@@ -32,7 +42,8 @@ def share_of(definition: Json, status: Json | None = None) -> Share:
     recorded one when the definition does not carry it.
     """
     metadata, spec = definition.get("metadata") or {}, definition.get("spec") or {}
-    storage = (status or definition.get("status") or {}).get("storage") or {}
+    status = status or definition.get("status") or {}
+    storage = status.get("storage") or {}
     setup = storage.get("setup") or {}
     default = names.default_schema(metadata.get("namespace") or "default", str(metadata.get("name")))
     schema = setup.get("schema") or spec.get("dataStoreSchema") or default
@@ -40,4 +51,11 @@ def share_of(definition: Json, status: Json | None = None) -> Share:
         store=storage.get("dataStoreName") or spec.get("dataStore") or DEFAULT_NAME,
         schema=schema,
         user=setup.get("user") or spec.get("dataStoreUsername") or schema,
+        overrides=tuple(dict.fromkeys((*((status.get("hosted") or {}).get("dataStores") or ()), *overrides_of(definition)))),
     )
+
+
+def overrides_of(definition: Json | None) -> tuple[str, ...]:
+    """The DataStores a definition, good or bad, names for single resources."""
+    overrides = ((definition or {}).get("spec") or {}).get("dataStoreOverrides") or ()
+    return tuple(dict.fromkeys(item["dataStore"] for item in overrides if isinstance(item, Mapping) and item.get("dataStore")))

@@ -340,6 +340,15 @@ def _pod_problems(spec: Json) -> Iterator[str]:
             if mount["mountPath"].removesuffix("/") in _MOUNT_PATHS:
                 where = f"{path}.additionalVolumeMounts.{component}[{index}].mountPath"
                 yield f"{where} {shown(mount['mountPath'])} is one of our own; mount below it or elsewhere"
+    strategy = _get(deployment, "strategy")
+    if "rollingUpdate" in strategy and strategy.get("type", "RollingUpdate") != "RollingUpdate":
+        yield f"{path}.strategy.rollingUpdate needs type RollingUpdate, which is {strategy['type']}"
+
+
+def _pod_reference_problems(spec: Json) -> Iterator[str]:
+    """Names of containers that meet, and names of volumes that lead nowhere."""
+    deployment = _get(_get(spec, "controlPlane"), "deployment")
+    path = "spec.controlPlane.deployment"
     taken = {item["name"] for item in deployment.get("additionalContainers", [])}
     for index, item in enumerate(deployment.get("additionalInitContainers", [])):
         if item["name"] in taken:
@@ -351,9 +360,6 @@ def _pod_problems(spec: Json) -> Iterator[str]:
             if mount["name"] not in volumes:
                 where = f"{path}.additionalVolumeMounts.{component}[{index}].name"
                 yield f"{where} {shown(mount['name'])} is no volume of additionalVolumes; add it there"
-    strategy = _get(deployment, "strategy")
-    if "rollingUpdate" in strategy and strategy.get("type", "RollingUpdate") != "RollingUpdate":
-        yield f"{path}.strategy.rollingUpdate needs type RollingUpdate, which is {strategy['type']}"
 
 
 def _agent_problems(spec: Json) -> Iterator[str]:
@@ -375,6 +381,7 @@ _RULES: Final[tuple[Callable[[Json], Iterator[str]], ...]] = (
     _address_problems,
     _network_problems,
     _pod_problems,
+    _pod_reference_problems,
     _agent_problems,
 )
 

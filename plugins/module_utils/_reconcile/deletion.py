@@ -18,13 +18,14 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources i
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.share import Share, share_of
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.tenant_control_plane import KIND
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.fields import FieldChange
-from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.observed import Observed
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.observed import DatastoreView, Observed
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.plan import (
     Action,
     Barrier,
     Change,
     Cluster,
     Plan,
+    share_part,
 )
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.stages import DeletionStage
 
@@ -101,46 +102,50 @@ class _Deletion:
                 yield self._change(reference, Action.DELETE, "stops all writers", DeletionStage.WORKLOAD)
 
     def data(self, purge_order: Sequence[str]) -> Iterator[Change]:
-        share, view = self.absent.share, self.observed.datastore
-        if share is None:
-            return
+        share = self.absent.share
+        if share is not None:
+            for store in share.stores:
+                yield from self._share(share, store, purge_order)
+
+    def _share(self, share: Share, store: str, purge_order: Sequence[str]) -> Iterator[Change]:
+        view = self.observed.store(store)
         if view is None or view.state is None:
-            self._refuse_unasked(share)
+            self._refuse_unasked(store, view)
             return
         left = {*view.state.present, *view.state.unchecked}
-        if left and self._is_shared(share):
+        if left and self._is_shared(share, store):
             return
         running = self.observed.pods or self.observed.find("Deployment", self.absent.name)
         for offset, part in enumerate(part for part in purge_order if part in left):
             yield Change(
                 tenant=self.absent.key,
                 cluster=Cluster.DATASTORE,
-                object=ObjectRef(f"datastore/{view.name}", part, "", share.schema),
+                object=share_part(view.name, part, share.schema),
                 action=Action.PURGE,
                 reason="belongs to a deleted tenant",
                 stage=DeletionStage.DATA + offset,
                 barrier=Barrier.GONE if running else Barrier.NONE,
             )
 
-    def _refuse_unasked(self, share: Share) -> None:
+    def _refuse_unasked(self, store: str, view: DatastoreView | None) -> None:
         """A store that does not answer may hold data; one that does not exist does when this tenant was made with it."""
-        view = self.observed.datastore
         held = self.observed.status.get("storage") and names.FINALIZER in self._finalizers
         made = bool(held or self.observed.secrets)
         if self.absent.keep_data or (view is None and not made):
             return
-        reason = view.error if view else f"DataStore {share.store} does not exist any more"
+        reason = view.error if view else f"DataStore {store} does not exist any more"
         raise HostedKubernetesError(
             f"TenantControlPlane {self.absent.key}: its data cannot be purged: {reason}; bring the datastore "
             "back and run again, or set force to leave the data behind"
         )
 
-    def _is_shared(self, share: Share) -> bool:
+    def _is_shared(self, share: Share, store: str) -> bool:
         """Whether another tenant lives on this data, and the caller has said to leave data behind. Raises when he has not."""
-        owner = next((key for key, other in self.absent.neighbours.items() if share.overlaps(other)), None)
+        here = replace(share, store=store, overrides=())
+        owner = next((key for key, other in self.absent.neighbours.items() if here.overlaps(other)), None)
         if owner and not self.absent.keep_data:
             raise HostedKubernetesError(
-                f"TenantControlPlane {self.absent.key}: its data (schema {share.schema}, user {share.user} in DataStore {share.store}) is "
+                f"TenantControlPlane {self.absent.key}: its data (schema {share.schema}, user {share.user} in DataStore {store}) is "
                 f"that of TenantControlPlane {owner}, which exists; correct the definition's dataStore, dataStoreSchema or "
                 "dataStoreUsername, or set force to leave the data to it"
             )

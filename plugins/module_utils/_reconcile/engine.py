@@ -137,6 +137,7 @@ class Engine:
             with self._lease(run.desired.tenant.namespace, run.desired.tenant.name) as lease:
                 run.guard = lease.check
                 run.observe()
+                run.record_stores()
                 self._converge(run)
         return run.outcome
 
@@ -162,15 +163,14 @@ class Engine:
         )
 
     def _context(self, stores: Stores) -> Context:
-        def view_of(desired: Desired, observed: Observed) -> DatastoreView | None:
-            isolation = _isolation(desired, observed)
-            return stores.views(_store_name(desired), [isolation], detailed=_in_detail(desired, observed))[isolation]
+        def with_stores(desired: Desired, observed: Observed) -> Observed:
+            return self._with_stores(stores, [desired], {_key(desired): observed})[_key(desired)]
 
         return Context(
             client=self._client,
             executor=self._executor,
             driver_of=stores.driver,
-            view_of=view_of,
+            with_stores=with_stores,
             now=self._settings.now,
             say=self._settings.say,
             deadline=time.monotonic() + self._settings.timeout_s,
@@ -186,22 +186,25 @@ class Engine:
     def _jobs(self, stores: Stores, tenants: Sequence[Desired]) -> list[tuple[Desired, Observed]]:
         """Each tenant with what was observed of it, its share of the datastore included."""
         observed = observe_management(self._client, [_key(desired) for desired in tenants])
-        views = self._views(stores, tenants, observed)
-        return [(desired, replace(observed[_key(desired)], datastore=views[_key(desired)])) for desired in tenants]
+        observed = self._with_stores(stores, tenants, observed)
+        return [(desired, observed[_key(desired)]) for desired in tenants]
 
-    def _views(
+    def _with_stores(
         self, stores: Stores, tenants: Sequence[Desired], observed: dict[tuple[str, str], Observed]
-    ) -> dict[tuple[str, str], DatastoreView | None]:
+    ) -> dict[tuple[str, str], Observed]:
         """Ask each store once about all its tenants; about some of them in detail, with calls for each."""
         groups: dict[tuple[str, bool], list[Desired]] = {}
         for desired in tenants:
-            groups.setdefault((_store_name(desired), _in_detail(desired, observed[_key(desired)])), []).append(desired)
-        views: dict[tuple[str, str], DatastoreView | None] = {}
+            detailed = _in_detail(desired, observed[_key(desired)])
+            for name in _store_names(desired):
+                groups.setdefault((name, detailed), []).append(desired)
+        views: dict[tuple[str, str], dict[str, DatastoreView | None]] = {_key(desired): {} for desired in tenants}
         for (name, detailed), members in groups.items():
             isolations = {_key(desired): _isolation(desired, observed[_key(desired)]) for desired in members}
             found = stores.views(name, list(isolations.values()), detailed=detailed)
-            views.update({key: found[isolation] for key, isolation in isolations.items()})
-        return views
+            for key, isolation in isolations.items():
+                views[key][name] = found[isolation]
+        return {_key(desired): observed[_key(desired)].with_views(_store_names(desired)[0], views[_key(desired)]) for desired in tenants}
 
     def _record_use(self, stores: Stores, present: Iterable[Desired] = (), absent: Iterable[Absent] = ()) -> None:
         """Keep status.usedBy of the stores true, also when an earlier run was killed before it did."""
@@ -209,7 +212,8 @@ class Engine:
             return
         recorded, gone = stores.recorded_users(), {item.key for item in absent}
         wrong = {name for name, users in recorded.items() if gone & users}
-        wrong |= {_store_name(item) for item in present if item.tenant.key not in recorded.get(_store_name(item), frozenset())}
+        used = ((item.tenant.key, name) for item in present for name in _store_names(item))
+        wrong |= {name for key, name in used if key not in recorded.get(name, frozenset())}
         for name in sorted(wrong):
             record_use(self._client, name, self._settings.now())
 
@@ -230,7 +234,7 @@ class _Deletion:
 
     def _run(self, observed: Observed) -> Outcome:
         outcome = Outcome(self.absent.key)
-        observed = self._with_view(observed)
+        observed = self._with_stores(observed)
         plan = self._plan(observed)
         outcome.status = dict(observed.status)
         if self.settings.check or not (plan or observed.resource or self._is_worked_on()):
@@ -240,11 +244,15 @@ class _Deletion:
         deadline = time.monotonic() + settings.timeout_s
         with self._guard(observed):
             key = (self.absent.namespace, self.absent.name)
-            observed = self._with_view(observe_management(self.client, [key], served=False)[key])
-            while plan := self._plan(observed):
-                observed = self._step(plan, observed, outcome, deadline)
-            self._prove(deadline)
+            observed = observe_management(self.client, [key], served=False)[key]
+            replace(self, absent=self.absent.located(observed))._remove(observed, outcome, deadline)
         return outcome
+
+    def _remove(self, observed: Observed, outcome: Outcome, deadline: float) -> None:
+        observed = self._with_stores(observed)
+        while plan := self._plan(observed):
+            observed = self._step(plan, observed, outcome, deadline)
+        self._prove(deadline)
 
     def _is_worked_on(self) -> bool:
         """Whether somebody is just making this tenant, or was killed while doing so and left the Lease behind."""
@@ -261,7 +269,7 @@ class _Deletion:
         changes = plan.runnable()
         if not changes and plan.barrier() is Barrier.GONE:
             return self._wait_gone(observed, deadline)
-        clients = Clients(self.client, self.stores.driver(observed.datastore.name) if observed.datastore else None)
+        clients = Clients(self.client, self.stores.driver)
         outcome.changes += changes
         return self.executor.remove(observed, changes, clients, self._isolation)
 
@@ -277,22 +285,23 @@ class _Deletion:
             what=f"pods of TenantControlPlane {self.absent.key}",
             explain=lambda pods: f"still there: {', '.join(name for _namespace, name in pods)}",
         )
-        return self._with_view(replace(observed, pods=()))
+        return self._with_stores(replace(observed, pods=()))
 
-    def _with_view(self, observed: Observed) -> Observed:
+    def _with_stores(self, observed: Observed) -> Observed:
+        """The same with what is left in every datastore that may hold data of the tenant, keys included."""
         share, isolation = self.absent.share, self._isolation
         if share is None or isolation is None:
             return observed
-        return replace(observed, datastore=self.stores.views(share.store, [isolation], detailed=True, keys=True)[isolation])
+        views = {name: self.stores.views(name, [isolation], detailed=True, keys=True)[isolation] for name in share.stores}
+        return observed.with_views(share.store, views)
 
     @property
     def _isolation(self) -> Isolation | None:
         return Isolation(self.absent.share.schema, self.absent.share.user) if self.absent.share else None
 
     def _plan(self, observed: Observed) -> Plan:
-        order: Sequence[str] = ()
-        if observed.datastore is not None and observed.datastore.state is not None:
-            order = self.stores.driver(observed.datastore.name).purge_parts
+        answering = next((view for view in observed.shares if view.state is not None), None)
+        order = self.stores.driver(answering.name).purge_parts if answering else ()
         return plan_absent(self.absent, observed, order)
 
     def _prove(self, deadline: float) -> None:
@@ -301,7 +310,7 @@ class _Deletion:
         What finalizers of others still hold (a cloud's load balancer, for one) is waited for.
         """
         key = (self.absent.namespace, self.absent.name)
-        observed = self._with_view(observe_management(self.client, [key], served=False)[key])
+        observed = self._with_stores(observe_management(self.client, [key], served=False)[key])
         for change in self._plan(observed):
             if change.cluster is Cluster.DATASTORE:
                 raise HostedKubernetesError(f"TenantControlPlane {self.absent.key}: {change.object} is there again; run again")
@@ -329,8 +338,10 @@ def _in_detail(desired: Desired, observed: Observed) -> bool:
     return not (desired.tenant.asleep and ready_condition(observed.status))
 
 
-def _store_name(desired: Desired) -> str:
-    return desired.tenant.data_store or DEFAULT_NAME
+def _store_names(desired: Desired) -> tuple[str, ...]:
+    """The DataStores of a tenant: that of everything first, then those of single resources."""
+    main = desired.tenant.data_store or DEFAULT_NAME
+    return tuple(dict.fromkeys((main, *desired.tenant.data_store_overrides.values())))
 
 
 def _isolation(desired: Desired, observed: Observed) -> Isolation:

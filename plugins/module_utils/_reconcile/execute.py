@@ -30,8 +30,8 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.errors imp
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.cluster_ip import apply_service
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.facts import derive
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.observe import secret_state
-from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.observed import Desired, Observed, secret_record
-from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.plan import Action, Change, Cluster
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.observed import DatastoreView, Desired, Observed, secret_record
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.plan import Action, Change, Cluster, store_of
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.secret_plan import (
     authorities,
     plan_secrets,
@@ -49,10 +49,10 @@ def no_fault(_count: int) -> None:
 
 @dataclass(frozen=True)
 class Clients:
-    """What changes are made with. tenant is None until the tenant's API server is up."""
+    """What changes are made with. driver_of: of a DataStore, by name. tenant is None until the tenant's API server is up."""
 
     management: Client
-    driver: Driver | None = None
+    driver_of: Callable[[str], Driver]
     tenant: Client | None = None
 
 
@@ -89,7 +89,7 @@ class Executor:
         if change.cluster is Cluster.DATASTORE:
             if isolation is None:
                 raise HostedKubernetesError(f"{change.object} was planned for a tenant without data")
-            _driver(clients).delete_part(isolation, change.object.kind)
+            clients.driver_of(store_of(change.object)).delete_part(isolation, change.object.kind)
             return None
         if change.action is Action.DELETE:
             return _delete(clients.management, change.object)
@@ -119,7 +119,7 @@ class _Run:
     def _write(self, change: Change) -> Json | None:
         if change.cluster is Cluster.DATASTORE:
             facts = derive(self.desired, self.observed)
-            _driver(self.clients).create_part(Isolation(facts.schema, facts.user), change.object.kind)
+            self.clients.driver_of(store_of(change.object)).create_part(Isolation(facts.schema, facts.user), change.object.kind)
             return None
         client = self.clients.management if change.cluster is Cluster.MANAGEMENT else _tenant(self.clients)
         if change.action is Action.DELETE:
@@ -183,9 +183,17 @@ def _noted(observed: Observed, written: Iterable[Written]) -> Observed:
 
 
 def _noted_part(observed: Observed, change: Change) -> Observed:
-    view, part = observed.datastore, change.object.kind
-    if view is None or view.state is None:
-        return observed
+    store = store_of(change.object)
+    if observed.datastore and observed.datastore.name == store:
+        return replace(observed, datastore=_with_part(observed.datastore, change))
+    view = observed.overrides.get(store)
+    return replace(observed, overrides={**observed.overrides, store: _with_part(view, change)}) if view else observed
+
+
+def _with_part(view: DatastoreView, change: Change) -> DatastoreView:
+    if view.state is None:
+        return view
+    part = change.object.kind
     missing, present = set(view.state.missing), set(view.state.present)
     (present if change.action is Action.GRANT else missing).add(part)
     (missing if change.action is Action.GRANT else present).discard(part)
@@ -195,7 +203,7 @@ def _noted_part(observed: Observed, change: Change) -> Observed:
         present=tuple(part for part in order if part in present),
         unchecked=tuple(item for item in view.state.unchecked if item != part),
     )
-    return replace(observed, datastore=replace(view, state=state))
+    return replace(view, state=state)
 
 
 def _delete(client: Client, reference: ObjectRef) -> Json | None:
@@ -203,12 +211,6 @@ def _delete(client: Client, reference: ObjectRef) -> Json | None:
     resource = client.resource_for(reference.api_version, reference.kind)
     client.delete(resource, reference.name, reference.namespace)
     return client.get(resource, reference.name, reference.namespace) if reference.kind == KIND else None
-
-
-def _driver(clients: Clients) -> Driver:
-    if clients.driver is None:
-        raise HostedKubernetesError("a datastore change was planned without a connection to the datastore")
-    return clients.driver
 
 
 def _tenant(clients: Clients) -> Client:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.readiness import load_balancer_hosts
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json
@@ -21,7 +21,10 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.obser
 
 @dataclass(frozen=True)
 class Facts:
-    """uid, address and advertise_address may be UNKNOWN. checksums: Secret suffix → checksum, UNKNOWN while not made."""
+    """uid, address and advertise_address may be UNKNOWN. checksums: Secret suffix → checksum, UNKNOWN while not made.
+
+    overrides: API resource → endpoints of the other etcd that keeps it.
+    """
 
     uid: str
     address: str
@@ -29,6 +32,7 @@ class Facts:
     schema: str
     user: str
     checksums: Mapping[str, str]
+    overrides: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def derive(desired: Desired, observed: Observed) -> Facts:
@@ -43,6 +47,11 @@ def derive(desired: Desired, observed: Observed) -> Facts:
         schema=share.schema,
         user=share.user,
         checksums={},
+        overrides={
+            resource: view.endpoints
+            for resource, name in sorted(tenant.data_store_overrides.items())
+            if (view := observed.overrides.get(name)) is not None
+        },
     )
 
 

@@ -52,6 +52,7 @@ class Observed:
     objects: the tenant's objects in the management cluster but for Secrets and the resource itself.
     tenant: the collection's objects inside the tenant cluster; None when they were not read (asleep, or no answer).
     pods: control-plane pods, terminating ones included.
+    overrides: the other stores that keep some of its resources, by the name of their DataStore; None for one that does not exist.
     nodes: the tenant's nodes, name → version of the kubelet; None when they were not read (they are before an upgrade).
     """
 
@@ -64,6 +65,7 @@ class Observed:
     tenant: Mapping[ObjectRef, Json] | None = None
     pods: tuple[Json, ...] = ()
     nodes: Mapping[str, str] | None = None
+    overrides: Mapping[str, DatastoreView | None] = field(default_factory=dict)
 
     @property
     def status(self) -> Json:
@@ -77,6 +79,24 @@ class Observed:
     @property
     def deleting(self) -> bool:
         return bool(self.resource and self.resource["metadata"].get("deletionTimestamp"))
+
+    @property
+    def shares(self) -> tuple[DatastoreView, ...]:
+        """Every store that exists and keeps, or is to keep, data of this tenant."""
+        return tuple(view for view in (self.datastore, *self.overrides.values()) if view is not None)
+
+    def store(self, name: str) -> DatastoreView | None:
+        """One of these stores by the name of its DataStore, None when that does not exist."""
+        return next((view for view in self.shares if view.name == name), None)
+
+    @property
+    def recorded_overrides(self) -> tuple[str, ...]:
+        """DataStores, other than that of everything else, in which the tenant was ever given a share."""
+        return tuple((self.status.get("hosted") or {}).get("dataStores") or ())
+
+    def with_views(self, main: str, views: Mapping[str, DatastoreView | None]) -> Observed:
+        """Return this observation with its stores as they are now. main: the DataStore of everything that is not overridden."""
+        return replace(self, datastore=views[main], overrides={name: view for name, view in views.items() if name != main})
 
     def find(self, kind: str, name: str) -> Json | None:
         """Return the management object of that kind and name, None when there is none."""

@@ -54,6 +54,16 @@ class Barrier(str, Enum):
     GONE = "gone"
 
 
+def share_part(store: str, part: str, schema: str) -> ObjectRef:
+    """One part of a tenant's share of a datastore, as the object of a change."""
+    return ObjectRef("datastore", part, store, schema)
+
+
+def store_of(part: ObjectRef) -> str:
+    """The name of the DataStore a part is in."""
+    return part.namespace
+
+
 @dataclass(frozen=True)
 class Change:
     """One change of one object.

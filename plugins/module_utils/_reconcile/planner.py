@@ -15,12 +15,13 @@ from datetime import datetime
 from typing import Final
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api import names
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.datastore import DEFAULT_NAME, ETCD
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import HostedKubernetesError
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import (
     Json,
     ObjectRef,
 )
-from ansible_collections.hosted.kubernetes.plugins.module_utils._api.tenant_control_plane import DEFAULT_REPLICAS
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.tenant_control_plane import DEFAULT_REPLICAS, TenantControlPlane
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.unknown import has_unknown
 from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.management.inputs import (
     DatastoreInputs,
@@ -36,7 +37,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.tenan
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile import templates, upgrade
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.facts import Facts, derive
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.fields import FieldChange, diff, owned_fields
-from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.observed import Desired, Observed
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.observed import DatastoreView, Desired, Observed
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.plan import (
     MISSING,
     Action,
@@ -45,6 +46,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.plan 
     Cluster,
     Deferred,
     Plan,
+    share_part,
 )
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.secret_plan import plan_secrets, secret_specs
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.secrets import url_host
@@ -94,7 +96,7 @@ def _refuse(desired: Desired, observed: Observed) -> None:
         raise HostedKubernetesError(f"TenantControlPlane {key}: does not exist; give its definition to create it")
     if observed.datastore is None:
         raise HostedKubernetesError(
-            f'TenantControlPlane {key}: spec.dataStore "{desired.tenant.data_store or "default"}" does not exist; '
+            f'TenantControlPlane {key}: spec.dataStore "{desired.tenant.data_store or DEFAULT_NAME}" does not exist; '
             "create that DataStore first (role hosted.kubernetes.datastore), or name another"
         )
     if observed.datastore.error:
@@ -105,8 +107,28 @@ def _refuse(desired: Desired, observed: Observed) -> None:
             f'TenantControlPlane {key}: spec.dataStore "{observed.datastore.name}" is not where its data is, that is "{store}"; write '
             f'"{store}" (moving the data of a tenant to another datastore is not possible yet)'
         )
+    _refuse_overrides(desired.tenant, observed.datastore, observed.overrides)
     refuse_newer(key, (observed.status.get("hosted") or {}).get("engineVersion"))
     upgrade.refuse(desired, observed)
+
+
+def _refuse_overrides(tenant: TenantControlPlane, main: DatastoreView, views: Mapping[str, DatastoreView | None]) -> None:
+    """An API server has one client certificate and one authority for all its etcds."""
+    for index, name in enumerate(tenant.data_store_overrides.values()):
+        view, problem = views.get(name), ""
+        if view is None:
+            problem = "does not exist; create that DataStore first (role hosted.kubernetes.datastore), or name another"
+        elif view.error:
+            problem = f"cannot be used: {view.error}"
+        elif {view.driver, main.driver} != {ETCD}:
+            problem = f"and spec.dataStore must both be of driver {ETCD}; they are {view.driver} and {main.driver}"
+        elif view.ca_certificate.strip() != main.ca_certificate.strip():
+            problem = (
+                f"has another certificate authority than {main.name}, but API servers have one client certificate for both; give both etcds "
+                "the same authority"
+            )
+        if problem:
+            raise HostedKubernetesError(f'TenantControlPlane {tenant.key}: spec.dataStoreOverrides[{index}].dataStore "{name}" {problem}')
 
 
 def _order(change: Change) -> tuple[int, str, ObjectRef]:
@@ -150,18 +172,16 @@ class _Planner:
 
     def datastore(self) -> Iterator[Change]:
         """One change per missing part of the tenant's share; parts rest on each other, so each has a stage of its own."""
-        view = self.observed.datastore
-        if view is None or view.state is None:
-            return
-        for offset, part in enumerate(view.state.missing):
-            yield Change(
-                tenant=self.desired.tenant.key,
-                cluster=Cluster.DATASTORE,
-                object=ObjectRef(f"datastore/{view.name}", part, "", self.facts.schema),
-                action=Action.GRANT,
-                reason=f"{part} is missing",
-                stage=Stage.FOUNDATION + offset,
-            )
+        for view in self.observed.shares:
+            for offset, part in enumerate(view.state.missing if view.state else ()):
+                yield Change(
+                    tenant=self.desired.tenant.key,
+                    cluster=Cluster.DATASTORE,
+                    object=share_part(view.name, part, self.facts.schema),
+                    action=Action.GRANT,
+                    reason=f"{part} is missing",
+                    stage=Stage.FOUNDATION + offset,
+                )
 
     def management_objects(self) -> Iterator[Change]:
         for body in self._management():
@@ -299,6 +319,7 @@ def management_inputs(desired: Desired, observed: Observed, facts: Facts) -> Man
             user=facts.user,
             config_checksum=facts.checksums.get(names.DATASTORE_CONFIG, ""),
             certificate_checksum=facts.checksums.get(names.DATASTORE_CERTIFICATE, ""),
+            overrides=facts.overrides,
         ),
         replicas=_unnamed_replicas(observed.find("Deployment", desired.tenant.name)),
     )

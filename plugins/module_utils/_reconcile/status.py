@@ -126,6 +126,7 @@ class _Builder:
                 "engineVersion": ENGINE_VERSION,
                 "installed": self._installed() or None,
                 "secrets": self._records(),
+                "dataStores": self._stores() or None,
                 "deferred": [path for item in self.plan.deferred for path in item.to_result()["fields"]] or None,
             },
         }
@@ -149,6 +150,11 @@ class _Builder:
 
     def _installed(self) -> bool:
         return self.ready() or bool(self._recorded("hosted", "installed"))
+
+    def _stores(self) -> list[str]:
+        """Stores of single resources, those of earlier definitions included: all are purged when the tenant is deleted."""
+        now = [name for name, view in self.observed.overrides.items() if view and view.state and view.state.present]
+        return list(dict.fromkeys((*self.observed.recorded_overrides, *now)))
 
     def _endpoint(self) -> str | None:
         address = derive(self.desired, self.observed).advertise_address

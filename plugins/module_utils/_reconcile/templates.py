@@ -91,7 +91,10 @@ def _record(live: Json | None) -> Json | None:
 
 def _inputs(tenant: TenantControlPlane, facts: Facts) -> Json:
     """Everything the pods follow from that is not this engine's own choice."""
+    # Only with overrides: without them the fingerprint must stay what earlier versions of the collection wrote.
+    overrides: Json = {"overrides": facts.overrides} if facts.overrides else {}
     return {
+        **overrides,
         "spec": _without(tenant.spec, _OUTSIDE_PODS),
         "advertiseAddress": facts.advertise_address,
         "schema": facts.schema,

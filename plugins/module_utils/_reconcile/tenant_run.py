@@ -17,6 +17,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._api import name
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import HostedKubernetesError
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.readiness import deployment_problem
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json, ObjectRef, resource_of
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.share import overrides_of
 from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.driver import Driver
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.client import Client, ListResult
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.wait import WaitTimeout, wait_for, wait_until
@@ -36,7 +37,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.obser
     read_secrets,
     secret_state,
 )
-from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.observed import DatastoreView, Desired, Observed, secret_record
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.observed import Desired, Observed, secret_record
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.plan import Action, Barrier, Change, Cluster, Deferred, Plan
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.planner import plan as make_plan
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.secret_plan import plan_secrets
@@ -59,7 +60,7 @@ class Context:
     client: Client
     executor: Executor
     driver_of: Callable[[str], Driver]
-    view_of: Callable[[Desired, Observed], DatastoreView | None]
+    with_stores: Callable[[Desired, Observed], Observed]
     now: Callable[[], datetime]
     say: Callable[[str], None]
     deadline: float
@@ -165,7 +166,7 @@ class TenantRun:
         self.look_inside()
 
     def observe_datastore(self) -> None:
-        self.observed = replace(self.observed, datastore=self.context.view_of(self.desired, self.observed))
+        self.observed = self.context.with_stores(self.desired, self.observed)
 
     def look_inside(self) -> None:
         """Read the tenant cluster, when it is awake and a replica is ready; its nodes as well when an upgrade depends on them.
@@ -227,6 +228,13 @@ class TenantRun:
         if self.observed.resource:
             self._patch_status(status_of.merge_patch(self.observed.status, built))
 
+    def record_stores(self) -> None:
+        """Record the DataStores that the stored definition names for single resources, before that is changed: they may hold data."""
+        known = self.observed.recorded_overrides
+        new = [name for name in overrides_of(self.observed.resource) if name not in known]
+        if new:
+            self._patch_status({"hosted": {"dataStores": [*known, *new]}})
+
     def write_refusal(self, message: str) -> None:
         """Say in the status of a stored definition why it cannot be carried out. One that was only proposed leaves no trace."""
         if self.desired.manage_resource or self.observed.resource is None or self.observed.deleting:
@@ -251,8 +259,7 @@ class TenantRun:
         if any(c.stage == Stage.DEPLOYMENT and c.action in (Action.CREATE, Action.ROLLOUT) for c in changes):
             self._start()
         with self._timed(_PHASES.get(changes[0].stage, "foundation")):
-            driver = self.observed.datastore and self.context.driver_of(self.observed.datastore.name)
-            clients = Clients(self.context.client, driver or None, self._inside)
+            clients = Clients(self.context.client, self.context.driver_of, self._inside)
             self.observed = self.context.executor.make(self.desired, self.observed, changes, clients)
         self.outcome.changes += changes
 

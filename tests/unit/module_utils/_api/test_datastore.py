@@ -169,8 +169,9 @@ def test_used_by_finds_every_kind_of_use() -> None:
         tenant("leaving", {"dataStore": "slow"}, stored_in="fast"),
         tenant("partly", {"dataStore": "slow", "dataStoreOverrides": [{"resource": "/events", "dataStore": "fast"}]}),
         tenant("elsewhere", {"dataStore": "slow"}),
+        {**tenant("once", {"dataStore": "slow"}), "status": {"hosted": {"dataStores": ["fast"]}}},
     ]
-    assert api.used_by("fast", tenants) == ("team/defaulted-then-stored", "team/leaving", "team/named", "team/partly")
+    assert api.used_by("fast", tenants) == ("team/defaulted-then-stored", "team/leaving", "team/named", "team/once", "team/partly")
     assert api.used_by("default", tenants) == ("team/defaulted",)
 
 

@@ -52,6 +52,19 @@ def settle(body: Json, found: Json | None, *, facts: Facts = FACTS, rollout_now:
     return body, [item.path for item in deferred]
 
 
+def test_endpoints_of_another_store_roll_the_pods() -> None:
+    """They are in a flag; nothing of ours decided about them."""
+    before = live(settle(deployment(), None, facts=replace(FACTS, overrides={"/events": ("a:2379",)}))[0])
+    body, deferred = settle(deployment("2"), before, facts=replace(FACTS, overrides={"/events": ("b:2379",)}))
+    assert deferred == []
+    assert body["spec"]["template"] == deployment("2")["spec"]["template"]
+
+
+def test_fingerprint_without_overrides_is_that_of_earlier_versions() -> None:
+    """Otherwise the first run of this version would take its own differences for the user's, and roll every tenant."""
+    assert set(templates._inputs(desired().tenant, FACTS)) == {"spec", "advertiseAddress", "schema", "user", "checksums"}
+
+
 def standing(**spec: Any) -> Json:
     """The Deployment that engine 1 applied."""
     return live(settle(deployment(), None, **spec)[0])

@@ -28,7 +28,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile impor
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.facts import derive
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.observe import secret_state
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.observed import DatastoreView, Desired, Observed
-from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.plan import Action, Barrier, Change, Cluster, Plan
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.plan import Action, Barrier, Change, Cluster, Plan, store_of
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.planner import plan
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.secret_plan import (
     authorities,
@@ -90,6 +90,13 @@ def store(state: IsolationState | None = None, **changes: Any) -> DatastoreView:
     ca = _store_ca()
     found = state or IsolationState(missing=PARTS, present=())
     return replace(DatastoreView("default", "etcd", ("etcd-0.etcd:2379",), ca.certificate, ca, found), **changes)
+
+
+def with_overrides(wanted: Desired, observed: Observed) -> Observed:
+    """The observation with the stores a definition names for single resources; shares that are there stay."""
+    names_ = dict.fromkeys(wanted.tenant.data_store_overrides.values())
+    views = {name: observed.overrides.get(name) or store(name=name, endpoints=(f"{name}-0.etcd:2379",)) for name in names_}
+    return replace(observed, overrides=views)
 
 
 def nothing() -> Observed:
@@ -199,7 +206,7 @@ _PASSED: Final[Mapping[Barrier, Callable[[Observed], Observed]]] = {
 
 def _done(change: Change, wanted: Desired, observed: Observed, now: datetime) -> Observed:
     if change.cluster is Cluster.DATASTORE:
-        return _granted(observed, change.object.kind)
+        return _granted(observed, change.object)
     if change.object.kind == "Secret":
         return observed.with_secrets({change.object.name: _secret(change, wanted, observed, now)})
     body = None if change.action is Action.DELETE else live(change.body or {})
@@ -219,12 +226,13 @@ def _done(change: Change, wanted: Desired, observed: Observed, now: datetime) ->
     return observed.with_objects({change.object: body})
 
 
-def _granted(observed: Observed, part: str) -> Observed:
-    assert observed.datastore
-    assert observed.datastore.state
-    left = tuple(item for item in observed.datastore.state.missing if item != part)
+def _granted(observed: Observed, part: ObjectRef) -> Observed:
+    views = {view.name: view for view in observed.shares}
+    view = views[store_of(part)]
+    assert view.state
+    left = tuple(item for item in view.state.missing if item != part.kind)
     state = IsolationState(missing=left, present=tuple(item for item in PARTS if item not in left))
-    return replace(observed, datastore=replace(observed.datastore, state=state))
+    return observed.with_views("default", {**views, view.name: replace(view, state=state)})
 
 
 def _secret(change: Change, wanted: Desired, observed: Observed, now: datetime) -> SecretState | None:
@@ -247,7 +255,7 @@ def _secret(change: Change, wanted: Desired, observed: Observed, now: datetime) 
 @cache
 def _complete(key: str) -> tuple[Desired, Observed]:
     wanted = desired(**json.loads(key))
-    return wanted, follow(wanted, nothing())
+    return wanted, follow(wanted, with_overrides(wanted, nothing()))
 
 
 def complete(**spec: Any) -> tuple[Desired, Observed]:
