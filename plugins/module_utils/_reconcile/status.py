@@ -13,6 +13,7 @@ from typing import Any, Final
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api import names
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.unknown import has_unknown
+from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.management import common
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.facts import derive
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.observed import Desired, Observed
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.plan import Plan
@@ -24,6 +25,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.secre
     expiry,
     url_host,
 )
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.status_parts import Parts, drop_none, time_text
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.version import ENGINE_VERSION
 
 _CERTIFICATES: Final = {
@@ -39,14 +41,6 @@ _KUBECONFIGS: Final = {
     names.CONTROLLER_MANAGER_KUBECONFIG: "controllerManager",
     names.SCHEDULER_KUBECONFIG: "scheduler",
 }
-_DEPLOYMENT_NUMBERS: Final = (
-    "observedGeneration",
-    "replicas",
-    "updatedReplicas",
-    "readyReplicas",
-    "availableReplicas",
-    "unavailableReplicas",
-)
 
 
 @dataclass(frozen=True)
@@ -64,7 +58,7 @@ class Health:
 def build(desired: Desired, observed: Observed, plan: Plan, health: Health, checksums: Mapping[str, str], now: datetime) -> Json:
     """Return the whole status. plan: what is left to do (empty when converged). now: UTC."""
     builder = _Builder(desired, observed, plan, health, checksums, now)
-    status: Json = _drop_none(builder.status())
+    status: Json = drop_none(builder.status())
     return status
 
 
@@ -84,7 +78,7 @@ def condition(before: list[Json], kind: str, *, true: bool, reason: str, message
     """A condition, with the time since which it holds. before: all conditions as recorded."""
     wanted = {"type": kind, "status": "True" if true else "False", "reason": reason, "message": message}
     same = next((item for item in before if item.get("type") == kind and item.get("status") == wanted["status"]), {})
-    return {**wanted, "lastTransitionTime": same.get("lastTransitionTime") or _text(now)}
+    return {**wanted, "lastTransitionTime": same.get("lastTransitionTime") or time_text(now)}
 
 
 def merge_patch(before: Json, after: Json) -> Json:
@@ -116,10 +110,11 @@ class _Builder:
             "observedGeneration": resource.get("metadata", {}).get("generation"),
             "controlPlaneEndpoint": self._endpoint(),
             "storage": self._storage(),
-            "certificates": {field: self._secret(suffix) for suffix, field in _CERTIFICATES.items()},
-            "kubeconfig": {field: self._secret(suffix) for suffix, field in _KUBECONFIGS.items()},
+            "certificates": self._certificates(),
+            "kubeconfig": {field: self._secret(suffix, "kubeconfig", field) for suffix, field in _KUBECONFIGS.items()},
             "kubernetesResources": self._resources(),
-            "kubeadmconfig": {"configmapName": self.desired.tenant.name + names.KUBEADM_CONFIG},
+            "kubeadmconfig": self._parts.kubeadm_config(),
+            "kubeadmPhase": {"bootstrapToken": self._parts.bootstrap_token()},
             "addons": self._addons(),
             "conditions": self._conditions(),
             "hosted": {
@@ -166,55 +161,56 @@ class _Builder:
             return None
         facts = derive(self.desired, self.observed)
         setup = {"schema": facts.schema, "user": facts.user}
+        setup["checksum"] = checksum({key: value.encode() for key, value in setup.items()})
         return {
             "driver": view.driver,
             "dataStoreName": view.name,
-            "config": self._secret(names.DATASTORE_CONFIG, stamp=False),
-            "setup": {**setup, "lastUpdate": self._stamp(setup, "storage", "setup")},
-            "certificate": self._secret(names.DATASTORE_CERTIFICATE),
+            "config": self._secret(names.DATASTORE_CONFIG),
+            "setup": self._parts.stamped(setup, "storage", "setup"),
+            "certificate": self._secret(names.DATASTORE_CERTIFICATE, "storage", "certificate"),
         }
+
+    def _certificates(self) -> Json:
+        """etcd: the Secret with the API server's client certificate holds the authority of the store too."""
+        found: Json = {field: self._secret(suffix, "certificates", field) for suffix, field in _CERTIFICATES.items()}
+        fields = ("apiServer", "ca")
+        found["etcd"] = {field: self._secret(names.DATASTORE_CERTIFICATE, "certificates", "etcd", field) for field in fields}
+        return found
 
     def _resources(self) -> Json:
         tenant = self.desired.tenant
         # Only what ran counts as installed: a version that is written while the tenant sleeps has not touched its data.
         version = tenant.version if self.ready() and not tenant.asleep else self._recorded("kubernetesResources", "version", "version")
-        deployment = self.observed.find("Deployment", tenant.name)
-        service = self.observed.find("Service", tenant.name)
         return {
             "version": {"version": version, "status": self.phase()},
-            "deployment": deployment
-            and {
-                **{key: deployment.get("status", {}).get(key) for key in _DEPLOYMENT_NUMBERS},
-                "name": tenant.name,
-                "namespace": tenant.namespace,
-                "selector": f"{names.LABEL_NAME}={tenant.name}",
-            },
-            "service": service
-            and {
-                "name": tenant.name,
-                "namespace": tenant.namespace,
-                "port": tenant.network.port,
-                "loadBalancer": service.get("status", {}).get("loadBalancer") or None,
-            },
+            "deployment": self._parts.deployment(),
+            "service": self._parts.service(common.API_SERVER),
         }
 
     def _addons(self) -> Json:
-        addons = self.desired.tenant.addons
+        path = ("addons", "konnectivity")
         return {
-            "coreDNS": {"enabled": addons.core_dns is not None},
-            "kubeProxy": {"enabled": addons.kube_proxy is not None},
-            "konnectivity": {"enabled": addons.konnectivity is not None},
+            "coreDNS": self._parts.core_dns(),
+            "kubeProxy": self._parts.kube_proxy(),
+            "konnectivity": {
+                **self._parts.konnectivity(),
+                "certificate": self._secret(names.KONNECTIVITY_CERTIFICATE, *path, "certificate"),
+                "kubeconfig": self._secret(names.KONNECTIVITY_KUBECONFIG, *path, "kubeconfig"),
+            },
         }
 
-    def _secret(self, suffix: str, *, stamp: bool = True) -> Json | None:
+    @property
+    def _parts(self) -> Parts:
+        return Parts(self.desired.tenant, self.observed, self.now)
+
+    def _secret(self, suffix: str, *path: str) -> Json | None:
+        """A Secret by name and checksum, and since when where the reference says so (path: where it stands)."""
         name = self.desired.tenant.secret_name(suffix)
         record = self._record(name, self.observed.secrets.get(name))
         if record is None:
             return None
         entry: Json = {"secretName": name, "checksum": record["checksum"]}
-        if stamp:
-            entry["lastUpdate"] = self.observed.secrets[name].metadata.get("creationTimestamp")
-        return entry
+        return self._parts.stamped(entry, *path) if path else entry
 
     def _records(self) -> Json:
         specs = {self.desired.tenant.secret_name(s.suffix): s for s in self._specs()}
@@ -255,25 +251,5 @@ class _Builder:
         before: list[Json] = self.observed.status.get("conditions") or []
         return condition(before, kind, true=true, reason=reason, message=message, now=self.now)
 
-    def _stamp(self, wanted: Json, *path: str) -> str:
-        before = self._recorded(*path) or {}
-        same = all(before.get(key) == value for key, value in wanted.items())
-        time: str | None = before.get("lastUpdate") if same else None
-        return time or _text(self.now)
-
     def _recorded(self, *path: str) -> Any:
-        value: Any = self.observed.status
-        for part in path:
-            value = (value or {}).get(part)
-        return value
-
-
-def _text(time: datetime) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _drop_none(value: Any) -> Any:
-    if isinstance(value, dict):
-        cleaned = {key: _drop_none(item) for key, item in value.items() if item is not None}
-        return {key: item for key, item in cleaned.items() if item != {}}
-    return value
+        return self._parts.recorded(*path)

@@ -19,6 +19,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.obser
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.plan import Deferred, Plan
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.planner import plan
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.secret_plan import plan_secrets
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.secrets import checksum
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.status import Health, build, merge_patch, ready_condition
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.version import ENGINE_VERSION
 from ansible_collections.hosted.kubernetes.tests.unit.module_utils._reconcile.world import (
@@ -27,6 +28,7 @@ from ansible_collections.hosted.kubernetes.tests.unit.module_utils._reconcile.wo
     days,
     desired,
     edit,
+    follow,
     later,
     live,
     reference,
@@ -48,7 +50,8 @@ def status(wanted: Desired, observed: Observed, health: Health, left: Plan | Non
 def running(**spec: Any) -> tuple[Desired, Observed]:
     """A complete tenant whose pods are ready, without any status yet."""
     wanted, observed = complete(**spec)
-    ready = {"observedGeneration": 1, "replicas": 2, "readyReplicas": 2, "updatedReplicas": 2, "availableReplicas": 2}
+    available = [{"type": "Available", "status": "True", "lastUpdateTime": "2026-01-01T00:00:00Z"}]
+    ready = {"conditions": available, "observedGeneration": 1, "replicas": 2, "readyReplicas": 2, "updatedReplicas": 2, "availableReplicas": 2}
     observed = edit(observed, "Deployment", lambda obj: obj.update(status=ready))
     return wanted, replace(observed, resource={**(observed.resource or {}), "status": {}})
 
@@ -173,8 +176,115 @@ def test_storage_and_where_the_data_is() -> None:
     wanted, observed = running()
     storage = status(wanted, observed, UP)["storage"]
     assert (storage["driver"], storage["dataStoreName"]) == ("etcd", "default")
-    assert storage["setup"] == {"schema": "tenants_acme", "user": "tenants_acme", "lastUpdate": "2026-01-01T00:00:00Z"}
+    names_of_data = {"schema": "tenants_acme", "user": "tenants_acme"}
+    digest = checksum({key: value.encode() for key, value in names_of_data.items()})
+    assert storage["setup"] == {**names_of_data, "checksum": digest, "lastUpdate": "2026-01-01T00:00:00Z"}
+    assert set(storage["config"]) == {"secretName", "checksum"}
+    assert set(storage["certificate"]) == {"secretName", "checksum", "lastUpdate"}
     assert storage["config"]["secretName"] == f"acme{names.DATASTORE_CONFIG}"
+
+
+def test_every_field_of_the_reference() -> None:
+    """kamaji.md §1.3; ingress, gateway and what only a migration or a rotation writes have tests of their own."""
+    found = status(*running(), UP)
+    assert fields_of(found) == {
+        "addons": {
+            "coreDNS": {"enabled", "lastUpdate"},
+            "kubeProxy": {"enabled", "lastUpdate"},
+            "konnectivity": {
+                "agent": {"lastUpdate", "mode", "name", "namespace"},
+                "certificate": {"checksum", "lastUpdate", "secretName"},
+                "clusterrolebinding": {"lastUpdate", "name"},
+                "configMap": {"checksum", "name"},
+                "enabled": set(),
+                "kubeconfig": {"checksum", "lastUpdate", "secretName"},
+                "sa": {"lastUpdate", "name", "namespace"},
+                "service": {"loadBalancer", "name", "namespace", "port"},
+            },
+        },
+        "certificates": {
+            **dict.fromkeys(
+                ("apiServer", "apiServerKubeletClient", "ca", "frontProxyCA", "frontProxyClient", "sa"),
+                {"checksum", "lastUpdate", "secretName"},
+            ),
+            "etcd": dict.fromkeys(("apiServer", "ca"), {"checksum", "lastUpdate", "secretName"}),
+        },
+        "conditions": set(),
+        "controlPlaneEndpoint": set(),
+        "hosted": {"engineVersion", "installed", "secrets"},
+        "kubeadmPhase": {"bootstrapToken": {"checksum", "lastUpdate"}},
+        "kubeadmconfig": {"checksum", "configmapName", "lastUpdate"},
+        "kubeconfig": dict.fromkeys(("admin", "controllerManager", "scheduler"), {"checksum", "lastUpdate", "secretName"}),
+        "kubernetesResources": {
+            "deployment": {
+                "availableReplicas",
+                "conditions",
+                "lastUpdate",
+                "name",
+                "namespace",
+                "observedGeneration",
+                "readyReplicas",
+                "replicas",
+                "selector",
+                "updatedReplicas",
+            },
+            "service": {"loadBalancer", "name", "namespace", "port"},
+            "version": {"status", "version"},
+        },
+        "observedGeneration": set(),
+        "storage": {
+            "certificate": {"checksum", "lastUpdate", "secretName"},
+            "config": {"checksum", "secretName"},
+            "dataStoreName": set(),
+            "driver": set(),
+            "setup": {"checksum", "lastUpdate", "schema", "user"},
+        },
+    }
+    assert found["addons"]["konnectivity"]["agent"]["mode"] == "DaemonSet"
+    assert found["addons"]["konnectivity"]["service"]["port"] == 8132
+
+
+def fields_of(value: Any) -> Any:
+    """Names of fields: a set where none of them has fields itself; the records of Secrets are of no interest."""
+    if not isinstance(value, dict):
+        return set()
+    inner = {key: fields_of(item if key not in ("secrets", "loadBalancer") else None) for key, item in value.items()}
+    return inner if any(inner.values()) else set(inner)
+
+
+def test_a_checksum_is_that_of_what_was_observed() -> None:
+    wanted, observed = running()
+    before = status(wanted, observed, UP)
+    observed = replace(observed, resource={**(observed.resource or {}), "status": before})
+    name = f"acme{names.KUBEADM_CONFIG}"
+    touched = edit(observed, "ConfigMap", lambda obj: obj["data"].update(ClusterConfiguration="{}"), name)
+    after = status(wanted, touched, UP, now=days(1))
+    assert after["kubeadmconfig"]["checksum"] != before["kubeadmconfig"]["checksum"]
+    assert after["kubeadmconfig"]["lastUpdate"] == "2026-01-02T00:00:00Z"
+    assert after["kubeadmPhase"] == before["kubeadmPhase"]
+
+
+@pytest.mark.parametrize("spec", [ASLEEP, {}], ids=["asleep", "no answer"])
+def test_inside_a_tenant_that_is_not_seen_all_is_as_it_was(spec: Json) -> None:
+    wanted, observed = running()
+    before = status(wanted, observed, UP)
+    unseen = replace(observed, resource={**(observed.resource or {}), "status": before}, tenant=None)
+    after = status(desired(**spec), unseen, DOWN, Plan(), now=days(1))
+    assert after["addons"] == before["addons"]
+    assert after["kubeadmPhase"] == before["kubeadmPhase"]
+
+
+def test_an_addon_that_is_gone() -> None:
+    _wanted, observed = complete()
+    after = follow(desired(addons={"coreDNS": {}}), observed).status["addons"]
+    assert after["coreDNS"]["enabled"] is True
+    assert after["kubeProxy"]["enabled"] is False
+    assert after["konnectivity"] == {"enabled": False}
+
+
+def test_konnectivity_as_a_deployment() -> None:
+    _wanted, observed = complete(addons={"konnectivity": {"agent": {"mode": "Deployment"}}})
+    assert observed.status["addons"]["konnectivity"]["agent"]["mode"] == "Deployment"
 
 
 def test_times_change_only_with_what_they_are_about() -> None:
