@@ -15,6 +15,8 @@ description:
   - Writes the TenantControlPlane resource (C(kamaji.clastix.io/v1alpha1)), makes all changes at once and waits until the control plane
     answers an authenticated C(GET /readyz).
   - One call serves one or many tenants, which are worked on in parallel.
+  - An upgrade goes from the version that ran last, one minor at a time, and is refused while a worker's kubelet would be too old for it. The
+    workers of a tenant that sleeps cannot be asked.
   - In check mode returns the very changes a real run would make. What is only known afterwards, such as an address that a load balancer
     gives, is shown as C(known after apply).
 author:

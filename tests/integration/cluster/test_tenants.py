@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
+import copy
 import re
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -92,12 +93,12 @@ class Fleet:
             for item in self.client.list(resource_of(kind), namespace=NAMESPACE, label_selector=selector).items
         ]
 
-    def inside(self, name: str, endpoint: str) -> Client:
-        """A connection into a tenant, as its administrator."""
+    def inside(self, name: str, endpoint: str, kubeconfig: str = "super-admin.conf") -> Client:
+        """A connection into a tenant, as one of its administrators."""
         secret = self.client.get(resource_of("Secret"), name + names.ADMIN_KUBECONFIG, NAMESPACE)
         assert secret
         data = secret_state(secret, None).data or {}
-        return client_from_kubeconfig(data["super-admin.conf"], server=f"https://{endpoint}")
+        return client_from_kubeconfig(data[kubeconfig], server=f"https://{endpoint}")
 
 
 @pytest.fixture(scope="module")
@@ -225,6 +226,69 @@ def test_a_failed_pod_holds_nothing_up(fleet: Fleet, acme: Json) -> None:
     )
     assert not fleet.run(acme, timeout_s=10).changed
     fleet.client.delete(resource_of("Pod"), "acme-evicted", NAMESPACE)
+
+
+def test_write_permissions_are_limited_and_given_back(fleet: Fleet, acme: Json) -> None:
+    limited = copy.deepcopy(acme)
+    limited["spec"]["writePermissions"] = {"blockCreation": True}
+    run = fleet.run(limited)
+    assert run.tenant["phase"] == "WriteLimited"
+    assert {change["object"].split()[0] for change in run.plan} == {
+        "TenantControlPlane",
+        "ValidatingAdmissionPolicy",
+        "ValidatingAdmissionPolicyBinding",
+    }
+    with fleet.inside("acme", run.tenant["endpoint"], "admin.conf") as administrator:
+        _until(lambda: not _creates(administrator), "the policy is in force")
+        assert not fleet.run(limited).changed
+        run = fleet.run(acme)
+        assert run.tenant["phase"] == "Ready"
+        assert {change["action"] for change in run.plan} == {"patch", "delete"}
+        _until(lambda: _creates(administrator), "the policy is gone")
+    assert not fleet.run(acme).changed
+
+
+def _creates(client: Client) -> bool:
+    """Whether a ConfigMap can be created; it is gone afterwards."""
+    body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "probe", "namespace": "default"}}
+    try:
+        client.create(body)
+    except ForbiddenError as error:
+        if "writePermissions.blockCreation" not in error.msg:
+            raise
+        return False
+    return bool(client.delete(resource_of("ConfigMap"), "probe", "default"))
+
+
+def _until(holds: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + 30
+    while not holds():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.1)
+
+
+def test_an_upgrade_is_refused_while_a_worker_is_too_old_for_it(fleet: Fleet, acme: Json) -> None:
+    """A node as a kubelet of 1.33 would register itself; nothing is changed, so that no image of 1.37 is needed."""
+    newer = copy.deepcopy(acme)
+    newer["spec"]["kubernetes"]["version"] = "v1.37.2"
+    endpoint = fleet.run(acme, check=True).tenant["endpoint"]
+    with fleet.inside("acme", endpoint) as inside:
+        node = inside.create({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "old-worker"}})
+        inside.merge_patch(ObjectRef.of(node), {"status": {"nodeInfo": _node_info("v1.33.1")}}, subresource="status")
+        for check in (True, False):
+            with pytest.raises(
+                HostedKubernetesError, match=r"cannot follow v1\.36\.3 while workers are too old for it: old-worker \(v1\.33\.1\)"
+            ):
+                fleet.run(newer, check=check)
+        assert not fleet.run(acme).changed
+        inside.delete(resource_of("Node"), "old-worker")
+    plan = fleet.run(newer, check=True).plan
+    assert ("Deployment", "rollout") in {(change["object"].split()[0], change["action"]) for change in plan}
+
+
+def _node_info(kubelet: str) -> Json:
+    texts = ("architecture", "bootID", "containerRuntimeVersion", "kernelVersion", "kubeProxyVersion", "machineID", "operatingSystem")
+    return {**dict.fromkeys((*texts, "osImage", "systemUUID"), ""), "kubeletVersion": kubelet}
 
 
 def test_scaling_replaces_no_pod(fleet: Fleet, acme: Json) -> None:

@@ -38,6 +38,7 @@ from ansible_collections.hosted.kubernetes.tests.unit.module_utils._reconcile.wo
 
 UP: Final = Health(reached=True, exposed=True)
 DOWN: Final = Health(reached=False, exposed=False, message="no pod is ready")
+SECRET_FIELDS: Final = frozenset({"checksum", "lastUpdate", "secretName"})
 LIMITED: Final[Json] = {"writePermissions": {"blockDeletion": True}}
 ASLEEP: Final[Json] = {"controlPlane__deployment__replicas": 0}
 
@@ -51,7 +52,14 @@ def running(**spec: Any) -> tuple[Desired, Observed]:
     """A complete tenant whose pods are ready, without any status yet."""
     wanted, observed = complete(**spec)
     available = [{"type": "Available", "status": "True", "lastUpdateTime": "2026-01-01T00:00:00Z"}]
-    ready = {"conditions": available, "observedGeneration": 1, "replicas": 2, "readyReplicas": 2, "updatedReplicas": 2, "availableReplicas": 2}
+    ready = {
+        "conditions": available,
+        "observedGeneration": 1,
+        "replicas": 2,
+        "readyReplicas": 2,
+        "updatedReplicas": 2,
+        "availableReplicas": 2,
+    }
     observed = edit(observed, "Deployment", lambda obj: obj.update(status=ready))
     return wanted, replace(observed, resource={**(observed.resource or {}), "status": {}})
 
@@ -193,28 +201,25 @@ def test_every_field_of_the_reference() -> None:
             "kubeProxy": {"enabled", "lastUpdate"},
             "konnectivity": {
                 "agent": {"lastUpdate", "mode", "name", "namespace"},
-                "certificate": {"checksum", "lastUpdate", "secretName"},
+                "certificate": SECRET_FIELDS,
                 "clusterrolebinding": {"lastUpdate", "name"},
                 "configMap": {"checksum", "name"},
                 "enabled": set(),
-                "kubeconfig": {"checksum", "lastUpdate", "secretName"},
+                "kubeconfig": SECRET_FIELDS,
                 "sa": {"lastUpdate", "name", "namespace"},
                 "service": {"loadBalancer", "name", "namespace", "port"},
             },
         },
         "certificates": {
-            **dict.fromkeys(
-                ("apiServer", "apiServerKubeletClient", "ca", "frontProxyCA", "frontProxyClient", "sa"),
-                {"checksum", "lastUpdate", "secretName"},
-            ),
-            "etcd": dict.fromkeys(("apiServer", "ca"), {"checksum", "lastUpdate", "secretName"}),
+            **dict.fromkeys(("apiServer", "apiServerKubeletClient", "ca", "frontProxyCA", "frontProxyClient", "sa"), SECRET_FIELDS),
+            "etcd": dict.fromkeys(("apiServer", "ca"), SECRET_FIELDS),
         },
         "conditions": set(),
         "controlPlaneEndpoint": set(),
         "hosted": {"engineVersion", "installed", "secrets"},
         "kubeadmPhase": {"bootstrapToken": {"checksum", "lastUpdate"}},
         "kubeadmconfig": {"checksum", "configmapName", "lastUpdate"},
-        "kubeconfig": dict.fromkeys(("admin", "controllerManager", "scheduler"), {"checksum", "lastUpdate", "secretName"}),
+        "kubeconfig": dict.fromkeys(("admin", "controllerManager", "scheduler"), SECRET_FIELDS),
         "kubernetesResources": {
             "deployment": {
                 "availableReplicas",
@@ -233,7 +238,7 @@ def test_every_field_of_the_reference() -> None:
         },
         "observedGeneration": set(),
         "storage": {
-            "certificate": {"checksum", "lastUpdate", "secretName"},
+            "certificate": SECRET_FIELDS,
             "config": {"checksum", "secretName"},
             "dataStoreName": set(),
             "driver": set(),

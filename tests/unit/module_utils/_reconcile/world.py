@@ -179,7 +179,9 @@ def edit(observed: Observed, kind: str, change: Callable[[Json], None], name: st
     return observed.with_objects({ref: changed})
 
 
-def _address(observed: Observed) -> Observed:
+def addressed(observed: Observed) -> Observed:
+    """The load balancer has given the Service an address."""
+
     def assign(service: Json) -> None:
         service["status"] = {"loadBalancer": {"ingress": [{"ip": "198.18.0.200"}]}}
 
@@ -198,7 +200,7 @@ def rolled_out(observed: Observed) -> Observed:
 
 
 _PASSED: Final[Mapping[Barrier, Callable[[Observed], Observed]]] = {
-    Barrier.ADDRESS: _address,
+    Barrier.ADDRESS: addressed,
     Barrier.TENANT: lambda observed: replace(observed, tenant={}),
     Barrier.ROLLOUT: rolled_out,
 }
