@@ -66,10 +66,17 @@ DIFFERENCES: Final = (
     ),
 )
 
-# What is ours alone.
+# What is ours alone, in every minor.
 ADDITIONS: Final = {
     "Endpoints kubernetes": "the API servers do not write them (--endpoint-reconciler-type=none)",
     "EndpointSlice kubernetes": "as above",
+}
+# What kubeadm makes from a minor on, and we in all minors.
+EARLIER: Final = {
+    "ClusterRoleBinding kubeadm:apiserver-kubelet-client": (
+        36,
+        "before, kubeadm put the API server's kubelet client into kubeadm:cluster-admins; ours is in no group",
+    ),
 }
 
 # kubeadm reads its own templates with the API's decoder, which fills in defaults before it sends them; we leave them to the server.
@@ -98,6 +105,12 @@ DECODER_DEFAULTS: Final[tuple[tuple[str, Any], ...]] = (
     ("type", ""),  # of hostPath
     ("type", "ClusterIP"),
 )
+
+
+def additions(minor: str) -> set[str]:
+    """Return the refs of what is ours alone in a minor such as "1.36"."""
+    number = int(minor.partition(".")[2])
+    return set(ADDITIONS) | {ref for ref, (since, _reason) in EARLIER.items() if number < since}
 
 
 def ref_of(obj: Json) -> str:
