@@ -77,7 +77,6 @@ class Network:
     @classmethod
     def parse(cls, spec: Json) -> Network:
         service_cidrs = tuple(spec.get("serviceCidrs") or (spec.get("serviceCidr") or DEFAULT_SERVICE_CIDR,))
-        pod_cidrs = tuple(spec.get("podCidrs") or (spec.get("podCidr") or DEFAULT_POD_CIDR,))
         return cls(
             port=spec.get("port") or 6443,
             address=spec.get("address") or None,
@@ -86,7 +85,7 @@ class Network:
             cert_sans=tuple(spec.get("certSANs") or ()),
             cluster_domain=spec.get("clusterDomain") or "cluster.local",
             service_cidrs=service_cidrs,
-            pod_cidrs=pod_cidrs,
+            pod_cidrs=pod_cidrs(spec),
             dns_service_ips=tuple(spec.get("dnsServiceIPs") or (dns_service_ip(cidr) for cidr in service_cidrs)),
             load_balancer_source_ranges=tuple(spec.get("loadBalancerSourceRanges") or ()),
             load_balancer_class=spec.get("loadBalancerClass") or None,
@@ -178,6 +177,10 @@ class Deployment:
             pod_security_context=spec.get("podSecurityContext") or None,
             container_security_contexts=dict(spec.get("containerSecurityContexts") or {}),
         )
+
+    @property
+    def asleep(self) -> bool:
+        return self.replicas_named and self.replicas == 0
 
 
 @dataclass(frozen=True)
@@ -329,7 +332,7 @@ class TenantControlPlane:
 
     @property
     def asleep(self) -> bool:
-        return self.deployment.replicas_named and self.deployment.replicas == 0
+        return self.deployment.asleep
 
     @property
     def is_published(self) -> bool:
@@ -383,6 +386,11 @@ def parse(definition: Json) -> TenantControlPlane:
         data_store_overrides={item["resource"]: item["dataStore"] for item in spec.get("dataStoreOverrides") or ()},
         spec=spec,
     )
+
+
+def pod_cidrs(network_profile: Json) -> tuple[str, ...]:
+    """The networks of a tenant's pods, in the user's order."""
+    return tuple(network_profile.get("podCidrs") or (network_profile.get("podCidr") or DEFAULT_POD_CIDR,))
 
 
 def dns_service_ip(service_cidr: str) -> str:

@@ -1,0 +1,82 @@
+# Copyright: hosted.kubernetes contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The filter tenant_settings: what plays must know of a TenantControlPlane, by the engine's own rules."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: tenant_settings
+short_description: What plays must know of a tenant
+version_added: 0.1.0
+author:
+  - hosted.kubernetes contributors (@hosted-kubernetes)
+description:
+  - Reads a definition of a TenantControlPlane with the defaults that M(hosted.kubernetes.tenant_control_plane) uses.
+positional: _input, namespace, kubeconfig_dir
+options:
+  _input:
+    description: The definition, complete or without C(apiVersion) and C(kind).
+    type: dict
+    required: true
+  namespace:
+    description: Namespace of a definition that names none.
+    type: str
+    default: default
+  kubeconfig_dir:
+    description: Directory of the administrators' kubeconfigs on the controller; empty when there are none.
+    type: str
+    default: ""
+"""
+
+EXAMPLES = r"""
+- name: Show the networks of the tenant's pods
+  ansible.builtin.debug:
+    msg: "{{ (definition | hosted.kubernetes.tenant_settings).pod_cidrs }}"
+"""
+
+RETURN = r"""
+_value:
+  description:
+    - C(name) and C(namespace) of the tenant, C(pod_cidrs) in the user's order, C(asleep) when it shall have no replica, and C(kubeconfig), the
+      path of its administrator's kubeconfig, empty when C(kubeconfig_dir) is.
+  type: dict
+  sample: {"name": "acme", "namespace": "tenants", "pod_cidrs": ["10.244.0.0/16"], "asleep": false, "kubeconfig": "/root/acme.kubeconfig"}
+"""
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ansible.errors import AnsibleFilterError
+
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.tenant_control_plane import Deployment, pod_cidrs
+
+
+def tenant_settings(definition: Mapping[str, Any], namespace: str = "default", kubeconfig_dir: str = "") -> dict[str, Any]:
+    """Return what plays must know of a tenant. The definition need not be valid as a whole: the module says what is wrong with it."""
+    metadata = _mapping(definition, "metadata")
+    name = metadata.get("name")
+    if not name:
+        raise AnsibleFilterError("a definition of a TenantControlPlane has no metadata.name; give each tenant a name")
+    spec = _mapping(definition, "spec")
+    deployment = _mapping(_mapping(spec, "controlPlane"), "deployment")
+    return {
+        "name": name,
+        "namespace": metadata.get("namespace") or namespace,
+        "pod_cidrs": list(pod_cidrs(_mapping(spec, "networkProfile"))),
+        "asleep": Deployment.parse(dict(deployment)).asleep,
+        "kubeconfig": os.path.join(kubeconfig_dir, f"{name}.kubeconfig") if kubeconfig_dir else "",
+    }
+
+
+def _mapping(parent: Any, name: str) -> dict[str, Any]:
+    found = parent.get(name) if isinstance(parent, Mapping) else None
+    return dict(found) if isinstance(found, Mapping) else {}
+
+
+class FilterModule:
+    """Names the filter for Ansible."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        return {"tenant_settings": tenant_settings}
