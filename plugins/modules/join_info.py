@@ -39,7 +39,7 @@ EXAMPLES = r"""
 RETURN = r"""
 target:
   description: The tenant cluster.
-  returned: always
+  returned: success
   type: dict
   contains:
     tenant:
@@ -62,9 +62,16 @@ target:
       type: bool
 address:
   description: Address and port of the endpoint.
-  returned: always
+  returned: success
   type: str
   sample: 198.51.100.20:6443
+tenant_state:
+  description:
+    - Why the tenant cannot be asked. V(absent) when there is no such TenantControlPlane, V(unfinished) when it has no kubeconfig of an
+      administrator yet, V(asleep) when it has no replica.
+  returned: when that made the module fail
+  type: str
+  sample: absent
 """
 
 from typing import Any

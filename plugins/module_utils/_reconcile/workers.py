@@ -72,19 +72,30 @@ class Administrator:
 
 
 def administrator(management: Client, source: TenantSource) -> Administrator:
-    """Read a tenant from its management cluster. Raises HostedKubernetesError when it, or its kubeconfig, is missing."""
+    """Read a tenant from its management cluster.
+
+    Raises HostedKubernetesError when it, or its kubeconfig, is missing, and when it sleeps; its result says which in tenant_state.
+    """
     tenant = management.get(resource_of("TenantControlPlane"), source.name, source.namespace)
     if tenant is None:
         raise HostedKubernetesError(
-            f"TenantControlPlane {source.label}: does not exist in {management.access.server}; create the tenant first, or correct its name"
+            f"TenantControlPlane {source.label}: does not exist in {management.access.server}; create the tenant first, or correct its name",
+            tenant_state="absent",
         )
     parsed = parse(tenant)
+    if parsed.asleep:
+        raise HostedKubernetesError(
+            f"TenantControlPlane {source.label}: sleeps (spec.controlPlane.deployment.replicas is 0), so its API server does not answer; "
+            "set replicas to 1 or more and run the tenant's playbook first",
+            tenant_state="asleep",
+        )
     name = parsed.secret_name(names.ADMIN_KUBECONFIG)
     secret = management.get(resource_of("Secret"), name, source.namespace)
     data = (secret or {}).get("data", {}).get("admin.conf")
     if not data:
         raise HostedKubernetesError(
-            f"TenantControlPlane {source.label}: Secret {name} has no admin.conf yet; run the tenant's playbook until the tenant is Ready"
+            f"TenantControlPlane {source.label}: Secret {name} has no admin.conf yet; run the tenant's playbook until the tenant is Ready",
+            tenant_state="unfinished",
         )
     host, _unused, port = str(tenant.get("status", {}).get("controlPlaneEndpoint") or "").rpartition(":")
     endpoint = (host.strip("[]"), int(port)) if host and port.isdigit() else None

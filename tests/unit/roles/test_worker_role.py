@@ -5,12 +5,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+
+from ansible_collections.hosted.kubernetes.tests.support.playbooks import PlaybookRun, run_role
 
 ROOT = Path(__file__).parents[3]
 # Run on the controller without a connection to the host: some hundredths of a second each.
@@ -69,6 +72,41 @@ def test_a_token_is_deleted_whatever_happens() -> None:
 
 
 def test_tasks_that_hold_a_token_hide_it() -> None:
-    for task in tasks("worker"):
-        if task.get("register") == "__worker_token":
-            assert task["no_log"] == "{{ worker_secure_logging }}"
+    holding = [task for task in tasks("worker") if task.get("register") == "__worker_token"]
+
+    assert len(holding) == 1
+    assert [task["no_log"] for task in holding] == ["{{ worker_secure_logging }}"]
+
+
+def preflight(folder: Path, *options: str, **variables: Any) -> PlaybookRun:
+    (folder / "manifest.json").write_text(json.dumps({"kubernetes": "v1.36.3", "arch": "amd64", "artefacts": []}), encoding="utf-8")
+    given = {"worker_bundle_dir": str(folder), "worker_tenant": "acme", "ansible_become": False, **variables}
+    return run_role(folder, "worker", *options, tasks_from="preflight", **given)
+
+
+def test_a_check_goes_on_while_there_is_no_management_cluster(tmp_path: Path) -> None:
+    kubeconfig = str(tmp_path / "none.kubeconfig")
+    checked = preflight(tmp_path, "--check", worker_management_kubeconfig=kubeconfig)
+    assert checked.status == 0, checked.output
+    assert "host localhost would join when the tenant is there, which it is not" in checked.text
+
+    ran = preflight(tmp_path, worker_management_kubeconfig=kubeconfig)
+    assert ran.status == 2
+    assert kubeconfig in ran.text
+
+
+@pytest.mark.parametrize("options", [[], ["--check"]], ids=["run", "check"])
+def test_a_wrong_kubeconfig_fails_in_a_check_too(tmp_path: Path, options: list[str]) -> None:
+    kubeconfig = tmp_path / "wrong.kubeconfig"
+    kubeconfig.write_text("not: a kubeconfig\n", encoding="utf-8")
+    done = preflight(tmp_path, *options, worker_management_kubeconfig=str(kubeconfig))
+
+    assert done.status == 2
+    assert str(kubeconfig) in done.text
+
+
+def test_a_check_without_any_cluster_named_fails(tmp_path: Path) -> None:
+    done = preflight(tmp_path, "--check")
+
+    assert done.status == 2
+    assert "no management cluster given" in done.text
