@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import HostedKubernetesError
-from ansible_collections.hosted.kubernetes.plugins.module_utils._host import tools
+from ansible_collections.hosted.kubernetes.plugins.module_utils._host import files, tools
 
 LABEL = "hosted-kubernetes.io/archive-sha256"
 
@@ -58,11 +58,21 @@ class Containerd:
         return parse_listing(self._run(["images", "list"]))
 
     def import_archive(self, image: WantedImage, path: str) -> None:
-        """Import an archive and label its image. Raises HostedKubernetesError when the archive holds another reference."""
+        """Import an archive and label its image. Raises HostedKubernetesError when it is not the archive of the manifest."""
+        self._check(image, path)
         self._run(["images", "import", path])
         if image.reference not in parse_listing(self._run(["images", "list"])):
             raise HostedKubernetesError(f"{image.reference}: its archive in the bundle holds another image; make the bundle again")
         self._run(["images", "label", image.reference, f"{LABEL}={image.sha256}"])
+
+    @staticmethod
+    def _check(image: WantedImage, path: str) -> None:
+        found = files.sha256_of(path)
+        if found != image.sha256:
+            raise HostedKubernetesError(
+                f"{image.reference}: its archive came to this host with SHA-256 {found}, the bundle's manifest says {image.sha256}; "
+                "nothing of it was imported: make the bundle again, or look at what damages files on their way"
+            )
 
     def remove(self, reference: str) -> None:
         self._run(["images", "remove", "--sync", reference])

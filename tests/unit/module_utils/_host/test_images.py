@@ -5,7 +5,19 @@
 
 from __future__ import annotations
 
-from ansible_collections.hosted.kubernetes.plugins.module_utils._host.images import LABEL, WantedImage, missing, parse_listing
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import HostedKubernetesError
+from ansible_collections.hosted.kubernetes.plugins.module_utils._host.images import (
+    LABEL,
+    Containerd,
+    WantedImage,
+    missing,
+    parse_listing,
+)
 
 TYPE = "application/vnd.docker.distribution.manifest.v2+json"
 DIGEST = f"sha256:{'1f' * 32}"
@@ -34,3 +46,22 @@ def test_missing_are_those_that_are_absent_or_of_another_archive() -> None:
     labels = parse_listing(LISTING)
     assert missing([pause, absent, foreign], labels) == [absent, foreign]
     assert missing([newer], labels) == [newer]
+
+
+def test_an_archive_that_was_damaged_on_its_way_is_not_imported(tmp_path: Path) -> None:
+    calls, ctr, archive = tmp_path / "calls", tmp_path / "ctr", tmp_path / "archive"
+    ctr.write_text(f'#!/bin/sh\necho "$@" >>{calls}\necho REF\necho registry.k8s.io/pause:3.10.2 -\n')
+    ctr.chmod(0o755)
+    archive.write_bytes(b"as it left")
+    image = WantedImage("registry.k8s.io/pause:3.10.2", hashlib.sha256(b"as it left").hexdigest())
+    containerd = Containerd(str(ctr), "/run/none.sock", "k8s.io")
+    containerd.import_archive(image, str(archive))
+    assert f"images import {archive}" in calls.read_text()
+
+    calls.unlink()
+    archive.write_bytes(b"as it came")
+    with pytest.raises(
+        HostedKubernetesError, match=rf"pause:3.10.2: its archive came to this host with SHA-256 \w+, .* says {image.sha256}; "
+    ):
+        containerd.import_archive(image, str(archive))
+    assert not calls.exists()
