@@ -33,6 +33,9 @@ LINKS = re.compile(r"^(cni\d+|flannel(-v6)?\.\d+|kube-ipvs0|kube-bridge|nodeloca
 CHAINS = re.compile(r"^(KUBE|CNI|FLANNEL|CALI|cali|CILIUM)[-_]")
 TABLES = re.compile(r"^(kube-proxy|flannel-ipv[46]|cni_hostport|cni_portmap)$")
 NAMESPACES = re.compile(r"^cni-")
+# Where containerd keeps what it knows of containers, and those that run.
+CONTAINERD_STATE = ("/var/lib/containerd/io.containerd.metadata.v1.bolt", "/run/containerd/io.containerd.runtime.v2.task")
+_NOT_IN_KERNEL = re.compile(r"Protocol not supported|Failed to initialize nft|do you need to insmod|Table does not exist")
 _IPTABLES = ("iptables", "ip6tables", "iptables-legacy", "ip6tables-legacy")
 _MOUNTS_BELOW = ("/var/lib/kubelet/", "/run/netns/cni-", "/var/run/netns/cni-")
 
@@ -49,7 +52,10 @@ class Leftover:
 
 
 def observe(ctr: str, socket: str) -> list[Leftover]:
-    """Look for everything a join and its pods leave, in the order in which it can be removed."""
+    """Look for everything a join and its pods leave, in the order in which it can be removed.
+
+    Raises HostedKubernetesError when something cannot be looked at: a host is not clean because nobody can say otherwise.
+    """
     membership = facts.read_membership()
     found = [Leftover("unit", "kubelet.service")] if membership["is_kubelet_running"] else []
     found += [Leftover("container", name) for name in _containers(ctr, socket)]
@@ -57,9 +63,9 @@ def observe(ctr: str, socket: str) -> list[Leftover]:
     found += [Leftover("namespace", name) for name in _entries("/run/netns") if NAMESPACES.match(name)]
     found += [Leftover("file", os.path.join(folder, name)) for folder in EMPTIED for name in _entries(folder)]
     found += [Leftover("link", name) for name in _entries("/sys/class/net") if LINKS.match(name)]
-    found += [Leftover("rules", tool) for tool in _IPTABLES if tools.find(f"{tool}-save") and own_chains(_output([f"{tool}-save"]))]
+    found += [Leftover("rules", tool) for tool in _IPTABLES if tools.find(f"{tool}-save") and own_chains(_rules([f"{tool}-save"]))]
     if tools.find("nft"):
-        found += [Leftover("table", name) for name in own_tables(_output(["nft", "list", "tables"]))]
+        found += [Leftover("table", name) for name in own_tables(_rules(["nft", "list", "tables"]))]
     return found
 
 
@@ -153,9 +159,18 @@ def _remove_rules(tool: str) -> None:
 
 
 def _containers(ctr: str, socket: str) -> list[str]:
-    if not os.path.exists(ctr) or not os.path.exists(socket):
+    """Names of the containers of pods, also of those whose containerd has died: it is asked wherever it has ever run."""
+    if not os.path.exists(ctr) or not (os.path.exists(socket) or any(map(os.path.exists, CONTAINERD_STATE))):
         return []
-    return _output([ctr, "--address", socket, "--namespace", "k8s.io", "containers", "list", "--quiet"]).split()
+    try:
+        return _output(
+            [ctr, "--address", socket, "--connect-timeout", "10s", "--namespace", "k8s.io", "containers", "list", "--quiet"]
+        ).split()
+    except HostedKubernetesError as error:
+        raise HostedKubernetesError(
+            f"nobody can say which containers of pods this host has, because containerd does not answer: {error.msg}; start it "
+            "(systemctl start containerd) and run again"
+        ) from error
 
 
 def _entries(folder: str) -> list[str]:
@@ -165,8 +180,21 @@ def _entries(folder: str) -> list[str]:
         return []
 
 
+def _rules(arguments: Sequence[str]) -> str:
+    """What a tool of the firewall prints; nothing when the kernel has no such firewall, whose rules cannot exist then."""
+    try:
+        return _output(arguments)
+    except HostedKubernetesError as error:
+        if _NOT_IN_KERNEL.search(error.msg):
+            return ""
+        raise
+
+
 def _output(arguments: Sequence[str]) -> str:
     done = subprocess.run(arguments, capture_output=True, check=False, env=tools.environment())
+    if done.returncode != 0:
+        said = done.stderr.decode(errors="replace").strip()[-300:]
+        raise HostedKubernetesError(f"{' '.join(arguments)} ended with status {done.returncode}: {said}")
     return done.stdout.decode(errors="replace")
 
 

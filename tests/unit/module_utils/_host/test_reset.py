@@ -5,9 +5,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from ansible_collections.hosted.kubernetes.plugins.module_utils._host import reset
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import HostedKubernetesError
+from ansible_collections.hosted.kubernetes.plugins.module_utils._host import reset, tools
 
 # iptables-save v1.8.11 (nf_tables) on a worker with kube-proxy in mode iptables and portmap, shortened, and a rule of the host's own.
 SAVED = """\
@@ -58,6 +61,45 @@ def test_mounts_below_the_kubelet_go_the_deepest_first_and_the_folder_itself_sta
         "/var/lib/kubelet/pods/1/volumes/a",
         "/run/netns/cni-1",
     ]
+
+
+def tool(folder: Path, name: str, script: str) -> str:
+    path = folder / name
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+    return str(path)
+
+
+@pytest.mark.parametrize("left", ["socket", "state"])
+def test_a_host_whose_containerd_is_dead_is_not_called_clean(left: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ctr = tool(tmp_path, "ctr", "echo connection refused >&2; exit 1")
+    state, socket = tmp_path / "state", tmp_path / "socket"
+    monkeypatch.setattr(reset, "CONTAINERD_STATE", (str(state),))
+    assert [item for item in reset.observe(ctr, str(socket)) if item.kind == "container"] == []
+
+    (socket if left == "socket" else state).touch()
+    with pytest.raises(HostedKubernetesError, match=r"containerd does not answer: .*connection refused; start it"):
+        reset.observe(ctr, str(socket))
+
+
+@pytest.mark.parametrize(
+    ("said", "known"),
+    [
+        ("iptables v1.8.9 (legacy): can't initialize iptables table `filter': Table does not exist (do you need to insmod?)", True),
+        ("iptables-save v1.8.9 (nf_tables): Could not fetch rule set generation id: Protocol not supported", True),
+        ("netlink: Error: cache initialization failed: Operation not permitted", False),
+    ],
+)
+def test_only_a_firewall_that_the_kernel_lacks_has_no_rules_for_sure(
+    said: str, known: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tools, "PATH", f"{tmp_path}:/usr/bin:/bin")
+    tool(tmp_path, "iptables-save", f'echo "{said.replace("`", "")}" >&2; exit 1')
+    if known:
+        assert [item for item in reset.observe("/no/ctr", "/no/socket") if item.kind == "rules"] == []
+    else:
+        with pytest.raises(HostedKubernetesError, match=r"iptables-save ended with status 1: .*Operation not permitted"):
+            reset.observe("/no/ctr", "/no/socket")
 
 
 @pytest.mark.parametrize(
