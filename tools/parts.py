@@ -5,11 +5,16 @@
 
 Usage: parts.py JUNIT_DIRECTORY TARGET…
 Every JUnit file that appears in JUNIT_DIRECTORY while a target runs counts with its tests; a target without one counts as one.
+After PARTS_LIMIT_MINUTES, and when this program is interrupted, the running target and all its processes get SIGINT so that they can clean up,
+the targets that are left are not run, and the table is printed all the same.
 """
 
 from __future__ import annotations
 
+import contextlib
+import math
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -17,32 +22,63 @@ import xml.etree.ElementTree as ET
 from dataclasses import dataclass
 from pathlib import Path
 
+# How long a target that is stopped may take to clean up.
+CLEANUP_S = 120
+
 
 @dataclass(frozen=True)
 class Part:
-    """Outcome of one target."""
+    """Outcome of one target. result: ok, FAILED, STOPPED or NOT RUN."""
 
     name: str
-    is_success: bool
-    seconds: float
-    passed: int
-    failed: int
+    result: str
+    seconds: float = 0.0
+    passed: int = 0
+    failed: int = 1
 
 
-def run_part(name: str, junit: Path) -> Part:
+def run_parts(names: list[str], junit: Path, limit_s: float) -> list[Part]:
+    """Run all targets, one after the other, until they have run or the time is over."""
+    end = time.monotonic() + limit_s
+    parts: list[Part] = []
+    for name in names:
+        is_over = any(part.result == "STOPPED" for part in parts)
+        parts.append(Part(name, "NOT RUN") if is_over else run_part(name, junit, end))
+    return parts
+
+
+def run_part(name: str, junit: Path, end: float) -> Part:
     """Run one make target. A target that fails counts at least one failure, also when all of its tests passed."""
     for old in junit.glob("*.xml"):
         old.unlink()
     print(f"\n=== {name}", flush=True)
     started = time.monotonic()
-    status = subprocess.run([os.environ.get("MAKE", "make"), "--no-print-directory", name], check=False).returncode
+    status = run_make(name, end)
     seconds = time.monotonic() - started
     passed, failed = count_tests(junit)
     if status != 0:
         failed = max(failed, 1)
     elif passed == 0:
         passed = 1
-    return Part(name, status == 0 and failed == 0, seconds, passed, failed)
+    return Part(name, "STOPPED" if status is None else "FAILED" if failed else "ok", seconds, passed, failed)
+
+
+def run_make(name: str, end: float) -> int | None:
+    """Return the status of one make target, None when it was stopped. It has a process group of its own, which gets the signals."""
+    command = [os.environ.get("MAKE", "make"), "--no-print-directory", name]
+    with subprocess.Popen(command, process_group=0) as process:
+        try:
+            return process.wait(None if math.isinf(end) else max(end - time.monotonic(), 0))
+        except subprocess.TimeoutExpired:
+            print(f"\n{name}: the time is over; it is told to stop and clean up", flush=True)
+        except KeyboardInterrupt:
+            print(f"\n{name}: interrupted; it is told to stop and clean up", flush=True)
+        os.killpg(process.pid, signal.SIGINT)
+        with contextlib.suppress(subprocess.TimeoutExpired, KeyboardInterrupt):
+            process.wait(CLEANUP_S)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    return None
 
 
 def count_tests(junit: Path) -> tuple[int, int]:
@@ -66,7 +102,7 @@ def count_tests(junit: Path) -> tuple[int, int]:
 def report(parts: list[Part]) -> str:
     """Return the table of all parts; its last line is "N passed, N failed"."""
     lines = [f"{'part':<16}{'result':<8}{'minutes':>8}{'passed':>8}{'failed':>8}"]
-    lines += [f"{p.name:<16}{'ok' if p.is_success else 'FAILED':<8}{p.seconds / 60:>8.1f}{p.passed:>8}{p.failed:>8}" for p in parts]
+    lines += [f"{p.name:<16}{p.result:<8}{p.seconds / 60:>8.1f}{p.passed:>8}{p.failed:>8}" for p in parts]
     passed, failed = sum(p.passed for p in parts), sum(p.failed for p in parts)
     lines += [f"{'together':<16}{'':<8}{sum(p.seconds for p in parts) / 60:>8.1f}", "", f"{passed} passed, {failed} failed"]
     return "\n".join(lines)
@@ -76,9 +112,12 @@ def main(arguments: list[str]) -> int:
     """Run all targets; return 0 only when every one succeeded."""
     junit, names = Path(arguments[0]), arguments[1:]
     junit.mkdir(parents=True, exist_ok=True)
-    parts = [run_part(name, junit) for name in names]
+    # A job that a shell starts in the background ignores SIGINT, and so would its children.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
+    parts = run_parts(names, junit, float(os.environ.get("PARTS_LIMIT_MINUTES", "inf")) * 60)
     print(f"\n{report(parts)}", flush=True)
-    return 0 if all(part.is_success for part in parts) else 1
+    return 0 if all(part.result == "ok" for part in parts) else 1
 
 
 if __name__ == "__main__":
