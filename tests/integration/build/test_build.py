@@ -9,10 +9,14 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
+
+from ansible_collections.hosted.kubernetes.plugins.module_utils._host.bundle.make import host_arch
+from ansible_collections.hosted.kubernetes.tests.unit.module_utils._host.bundle.conftest import KUBERNETES, Upstream, served
 
 COLLECTION = Path(__file__).resolve().parents[3]
 BIN = Path(sys.executable).parent
@@ -22,13 +26,18 @@ ROLES = sorted(path.name for path in (COLLECTION / "roles").glob("*") if path.is
 SIZE_LIMIT_BYTES = 20 * 1024 * 1024
 
 
-def run(elsewhere: Path, *command: str) -> str:
+def tried(elsewhere: Path, *command: str) -> subprocess.CompletedProcess[str]:
     """Run one of Ansible's programs with only the installed collection in its path."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("ANSIBLE_", "PYTHON"))}
-    environment |= {"ANSIBLE_COLLECTIONS_PATH": str(elsewhere), "ANSIBLE_HOME": str(elsewhere / "home"), "NO_COLOR": "1"}
-    done = subprocess.run(
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("ANSIBLE_", "PYTHON", "K8S_AUTH_"))}
+    environment |= {"ANSIBLE_COLLECTIONS_PATH": str(elsewhere), "ANSIBLE_HOME": str(elsewhere / "home"), "NO_COLOR": "1", "no_proxy": "*"}
+    return subprocess.run(
         [str(BIN / command[0]), *command[1:]], cwd=elsewhere, env=environment, capture_output=True, text=True, check=False
     )
+
+
+def run(elsewhere: Path, *command: str) -> str:
+    """Return what such a program prints; it must succeed."""
+    done = tried(elsewhere, *command)
     assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}\n{done.stderr}"
     return done.stdout
 
@@ -73,11 +82,55 @@ def test_artefact_holds_the_collection_and_no_build_results(elsewhere: Path) -> 
 
 
 @pytest.mark.parametrize("playbook", PLAYBOOKS)
-def test_playbook_runs_by_its_full_name(elsewhere: Path, playbook: str) -> None:
-    """Resolves every import, role and module of the playbook; what it does is the scenarios' matter."""
+def test_playbook_is_found_by_its_full_name(elsewhere: Path, playbook: str) -> None:
+    """Resolves every import, role and module of the playbook; two of them are run below, all of them by the scenario."""
     said = run(elsewhere, "ansible-playbook", "--syntax-check", "-i", "localhost,", f"hosted.kubernetes.{playbook}")
 
     assert f"playbook: {elsewhere}/ansible_collections/hosted/kubernetes/playbooks/{playbook}.yml" in said
+
+
+@pytest.fixture(scope="session")
+def upstream() -> Iterator[Upstream]:
+    """A loopback server with upstream's paths."""
+    with served(Upstream()) as upstream:
+        yield upstream
+
+
+@pytest.fixture
+def site(elsewhere: Path, upstream: Upstream) -> tuple[str, ...]:
+    """Options of a site whose only host is this machine, as the present user, with a bundle that the loopback server gives."""
+    host = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable, "ansible_become": False}
+    inventory = elsewhere / "inventory.json"
+    groups = {"management": {"hosts": {"localhost": host}}, "workers": {"hosts": {}}}
+    inventory.write_text(json.dumps({"all": {"children": groups}}), encoding="utf-8")
+    variables = {
+        "bundle_cache_dir": str(elsewhere / "cache"),
+        "bundle_arch": host_arch(),
+        "bundle_kubernetes_version": KUBERNETES,
+        "bundle_kubernetes_url": upstream.url,
+        "bundle_github_url": upstream.url,
+        "bundle_registries": dict.fromkeys(("registry.k8s.io", "ghcr.io", "quay.io"), upstream.url),
+    }
+    return ("-i", str(inventory), "-e", json.dumps(variables))
+
+
+def test_the_bundle_is_made_from_the_installed_collection(elsewhere: Path, site: tuple[str, ...]) -> None:
+    run(elsewhere, "ansible-playbook", *site, "hosted.kubernetes.bundle")
+    manifest = json.loads((elsewhere / f"cache/bundles/{KUBERNETES}-{host_arch()}/manifest.json").read_text(encoding="utf-8"))
+    assert {"kubeadm", "containerd"} <= {item["name"] for item in manifest["artefacts"]}
+
+    assert " changed=0 " in run(elsewhere, "ansible-playbook", *site, "hosted.kubernetes.bundle")
+
+
+def test_the_preflight_runs_from_the_installed_collection(elsewhere: Path, site: tuple[str, ...]) -> None:
+    looked = tried(elsewhere, "ansible-playbook", *site, "hosted.kubernetes.preflight")
+    assert "Refuse hosts that cannot be administered" in looked.stdout
+    # Only root may administer this machine, which is the site's host.
+    assert (looked.returncode == 0) is (os.geteuid() == 0), looked.stdout
+
+    refused = tried(elsewhere, "ansible-playbook", "-i", "localhost,", *site[2:], "hosted.kubernetes.preflight")
+    assert refused.returncode == 2
+    assert "the group management is empty, and management_cluster_kubeconfig" in " ".join(refused.stdout.split())
 
 
 @pytest.mark.parametrize("module", MODULES)
