@@ -176,9 +176,10 @@ def make_present(module: AnsibleModule, client: Client) -> dict[str, Any]:
         live = dict(workers.wait_for_nodes(client, params["names"], ready=False, timeout_s=params["wait_timeout"]))
     changes: dict[str, list[str]] = {}
     for name, found in live.items():
-        patch = node.node_patch(wanted, found) if found else None
-        if patch or not found:
-            changes[name] = node.describe(patch) if patch else ["joins"]
+        # In check mode it may not have joined yet.
+        patch = node.node_patch(wanted, found or {"metadata": {"resourceVersion": ""}})
+        if patch:
+            changes[name] = node.describe(patch)
         if patch and not module.check_mode:
             workers.patch_node(client, wanted, name)
     if params["wait"] and not module.check_mode:

@@ -60,7 +60,10 @@ class Containerd:
     def import_archive(self, image: WantedImage, path: str) -> None:
         """Import an archive and label its image. Raises HostedKubernetesError when it is not the archive of the manifest."""
         self._check(image, path)
-        self._run(["images", "import", path])
+        try:
+            self._run(["images", "import", path])
+        except HostedKubernetesError as error:
+            raise HostedKubernetesError(f"{image.reference}: not imported: {error.msg}") from error
         if image.reference not in parse_listing(self._run(["images", "list"])):
             raise HostedKubernetesError(f"{image.reference}: its archive in the bundle holds another image; make the bundle again")
         self._run(["images", "label", image.reference, f"{LABEL}={image.sha256}"])
@@ -80,6 +83,8 @@ class Containerd:
     def _run(self, arguments: Sequence[str]) -> str:
         done = subprocess.run([*self._command, *arguments], capture_output=True, check=False, env=tools.environment())
         if done.returncode != 0:
-            said = done.stderr.decode(errors="replace").strip()[-500:]
-            raise HostedKubernetesError(f"ctr {' '.join(arguments)}: {said}; is containerd running with space on its disk?")
+            said = done.stderr.decode(errors="replace").strip()
+            # Before its error it prints containerd's warnings.
+            error = [line for line in said.splitlines() if line.startswith("ctr: ")] or [said]
+            raise HostedKubernetesError(f"{error[-1][-500:]} ({' '.join(arguments[:2])}); is containerd running with space on its disk?")
         return done.stdout.decode(errors="replace")

@@ -67,6 +67,12 @@ def get(server: ApiServer, name: str) -> Json:
     return found
 
 
+def test_a_check_foresees_what_a_host_that_joins_will_get(kubeconfig: Path) -> None:
+    name = f"node-{secrets.token_hex(4)}"
+    assert not run(kubeconfig, [name], check=True, labels={}, taints=[])["changed"]
+    assert run(kubeconfig, [name], check=True, labels={"tier": "web"})["changes"] == {name: ["label tier=web"]}
+
+
 def test_labels_and_taints_come_and_go_beside_those_of_others(api_server: ApiServer, kubeconfig: Path, nodes: list[str]) -> None:
     ladder(kubeconfig, nodes, labels=LABELS, taints=TAINTS)
     for name in nodes:

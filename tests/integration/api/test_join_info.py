@@ -1,0 +1,40 @@
+# Copyright: hosted.kubernetes contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Why a tenant cannot be asked about a host: the role worker decides by it whether to go on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api import names
+from ansible_collections.hosted.kubernetes.plugins.modules import join_info
+from ansible_collections.hosted.kubernetes.tests.support.modules import ModuleFailedError, run_module
+from ansible_collections.hosted.kubernetes.tests.support.tenants import Tenant
+
+
+def refusal(kubeconfig: Path, tenant: Tenant) -> tuple[str, str]:
+    arguments = {"kubeconfig": str(kubeconfig), "tenant": tenant.name, "namespace": tenant.namespace, "node_name": "worker-1"}
+    with pytest.raises(ModuleFailedError) as caught:
+        run_module(join_info.main, arguments)
+    return caught.value.result["tenant_state"], caught.value.result["msg"]
+
+
+def test_a_tenant_that_cannot_be_asked_says_why(kubeconfig: Path, tenant: Tenant) -> None:
+    state, message = refusal(kubeconfig, tenant)
+    assert state == "absent"
+    assert f"TenantControlPlane {tenant.key}: does not exist in https://" in message
+
+    tenant.run()
+    state, message = refusal(kubeconfig, tenant)
+    assert state == "asleep"
+    assert f"TenantControlPlane {tenant.key}: sleeps (spec.controlPlane.deployment.replicas is 0)" in message
+    assert "set replicas to 1 or more and run the tenant's playbook first" in message
+
+    tenant.patch("TenantControlPlane", {"spec": {"controlPlane": {"deployment": {"replicas": 1}}}})
+    tenant.delete("Secret", tenant.name + names.ADMIN_KUBECONFIG)
+    state, message = refusal(kubeconfig, tenant)
+    assert state == "unfinished"
+    assert "has no admin.conf yet" in message
