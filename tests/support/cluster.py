@@ -9,18 +9,17 @@ By hand: KEEP_LAB=1 leaves the machines after the tests and reuses them next tim
 from __future__ import annotations
 
 import contextlib
-import json
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ansible_collections.hosted.kubernetes.tests.support.bundle import COLLECTION
+from ansible_collections.hosted.kubernetes.tests.support.playbooks import command, run_command
 
 LAB_NAME = "test"
+DEMO = str(COLLECTION / "inventories/demo")
 # From nothing to a cluster whose Services get addresses; each is a play of site.yml too.
 PLAYBOOKS = ("lab", "management_cluster")
 
@@ -43,20 +42,15 @@ class Cluster:
 
     def playbook(self, name: str, **variables: Any) -> str:
         """Run one of the collection's playbooks on the machines of this lab; return its output. Raises PlaybookError."""
+        done = run_command(self.command(name, **variables))
+        if done.status:
+            raise PlaybookError(f"hosted.kubernetes.{name} ended with status {done.status}:\n{done.output[-6000:]}")
+        return done.output
+
+    def command(self, name: str, **variables: Any) -> list[str]:
+        """The command line of such a playbook. The lab has no workers: their plays have no hosts to run on."""
         every = {"lab_name": self.lab_name, "demo_dir": str(self.directory), "lab_groups": ["management"], **variables}
-        command = [str(Path(sys.executable).parent / "ansible-playbook"), "--inventory", str(COLLECTION / "inventories/demo")]
-        # The lab has no workers: their plays have no hosts to run on.
-        command += ["--limit", "localhost,management", "--extra-vars", json.dumps(every), f"hosted.kubernetes.{name}"]
-        environment = {
-            **os.environ,
-            "ANSIBLE_COLLECTIONS_PATH": str(COLLECTION.parents[2]),
-            "ANSIBLE_NOCOLOR": "1",
-            "ANSIBLE_PIPELINING": "1",
-        }
-        done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
-        if done.returncode:
-            raise PlaybookError(f"hosted.kubernetes.{name} ended with status {done.returncode}:\n{done.stdout[-6000:]}")
-        return done.stdout
+        return command(f"hosted.kubernetes.{name}", "--limit", "localhost,management", inventory=DEMO, variables=every)
 
 
 @contextlib.contextmanager

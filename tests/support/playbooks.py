@@ -36,6 +36,18 @@ class PlaybookRun:
         return {host: int(changed) for host, changed in re.findall(r"^(\S+) +: ok=\d+ +changed=(\d+)", self.output, re.MULTILINE)}
 
     @property
+    def changed_tasks(self) -> list[str]:
+        """Names of the tasks that changed something, in order."""
+        found: list[str] = []
+        task = ""
+        for line in self.output.splitlines():
+            header = re.match(r"TASK \[(.*)\] \**$", line)
+            task = header[1] if header else task
+            if line.startswith("changed: [") and task not in found[-1:]:
+                found.append(task)
+        return found
+
+    @property
     def changed(self) -> int:
         return sum(self.changes.values())
 

@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import yaml
@@ -19,9 +18,9 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._host import lab
 from ansible_collections.hosted.kubernetes.plugins.module_utils._host.lab_names import Machine, lab_network
 from ansible_collections.hosted.kubernetes.plugins.module_utils._host.lab_rootfs import RootFs
 from ansible_collections.hosted.kubernetes.plugins.module_utils._host.lab_supervisor import supervisor_for_host
-from ansible_collections.hosted.kubernetes.tests.support.bundle import COLLECTION
+from ansible_collections.hosted.kubernetes.tests.support.bundle import COLLECTION, cache_directory
+from ansible_collections.hosted.kubernetes.tests.support.lab import traces
 
-CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hosted-kubernetes"
 NAME = "kill"
 DEFAULTS = yaml.safe_load((COLLECTION / "roles/lab_machine/defaults/main.yml").read_text())
 NETWORK = lab_network(NAME)
@@ -32,7 +31,7 @@ LAB = labs.Lab(
     rootfs=RootFs(
         DEFAULTS["lab_machine_suite"], DEFAULTS["lab_machine_mirror"], tuple(DEFAULTS["lab_machine_packages"]), DEFAULTS["lab_machine_user"]
     ),
-    cache=str(CACHE),
+    cache=str(cache_directory()),
 )
 SUPERVISOR = supervisor_for_host(NAME)
 
@@ -61,24 +60,6 @@ def remove() -> None:
     labs.apply(LAB, SUPERVISOR, labs.plan_absent(LAB, labs.observe(LAB, SUPERVISOR)))
 
 
-def traces() -> list[str]:
-    """Everything on this host that carries the lab's name: processes, mounts, groups, interfaces, firewall tables, files."""
-    commands = {
-        "process": ["pgrep", "--full", "--list-full", f"machine={NAME}-|lab/{NAME}/"],
-        "interface": ["sh", "-c", f"ip -brief link | grep -E '^(hk|vb)-{NAME}'"],
-        "table": ["sh", "-c", f"nft list tables | grep hk_{NAME}"],
-        "mount": ["grep", f"lab/{NAME}/", "/proc/self/mounts"],
-        "group": ["find", "/sys/fs/cgroup", "-maxdepth", "3", "-name", f"hk-{NAME}*"],
-        "file": ["sh", "-c", f"ls -d {LAB.directory} {LAB.lock} 2>/dev/null"],
-        "systemd": ["sh", "-c", f"find /run/systemd/nspawn -name '{NAME}-*' 2>/dev/null"],
-    }
-    found = []
-    for kind, command in commands.items():
-        output = subprocess.run(command, capture_output=True, text=True, check=False).stdout
-        found += [f"{kind}: {line}" for line in output.splitlines()]
-    return found
-
-
 @pytest.fixture(autouse=True)
 def no_lab() -> Iterator[None]:
     remove()
@@ -96,24 +77,24 @@ def test_a_lab_killed_after_any_step_of_its_making_is_completed() -> None:
         make()
         assert labs.plan_present(LAB, labs.observe(LAB, SUPERVISOR)) == [], f"killed after step {after} of {steps}"
         remove()
-        assert traces() == [], f"killed after step {after} of {steps}"
+        assert traces(NAME) == [], f"killed after step {after} of {steps}"
 
 
 def test_a_lab_killed_after_any_step_of_its_making_is_removed() -> None:
     for after in range(len(labs.plan_present(LAB, labs.observe(LAB, SUPERVISOR)))):
         killed_run("present", after)
         remove()
-        assert traces() == [], f"killed after step {after}"
+        assert traces(NAME) == [], f"killed after step {after}"
 
 
 def test_a_lab_killed_after_any_step_of_its_removal_is_removed_or_made_again() -> None:
     make()
     steps = labs.plan_absent(LAB, labs.observe(LAB, SUPERVISOR))
-    assert traces() != []
+    assert traces(NAME) != []
     for after in range(len(steps)):
         killed_run("absent", after)
         remove()
-        assert traces() == [], f"killed after step {after} of {steps}"
+        assert traces(NAME) == [], f"killed after step {after} of {steps}"
         make()
     killed_run("absent", 1)
     make()
