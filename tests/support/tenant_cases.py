@@ -102,6 +102,8 @@ GOOD: Final[Mapping[str, Changes]] = {
             "annotations": {"Example.com/Team": "any text, \u00fc"},
         },
     },
+    "families of the Service": {f"{SERVICE}.ipFamilyPolicy": "RequireDualStack", f"{SERVICE}.ipFamilies": ["IPv6", "IPv4"]},
+    "ingress": {"controlPlane.ingress": {"hostname": "acme.example.com", "ingressClassName": "haproxy"}},
     "gateway": {"controlPlane.gateway": {"hostname": "acme.example.com:443", "parentRefs": [{"name": "public", "sectionName": "tls"}]}},
     "large pods network with its mask": {
         f"{NETWORK}.podCidrs": ["10.244.0.0/26"],
@@ -126,6 +128,44 @@ GOOD: Final[Mapping[str, Changes]] = {
         f"{DEPLOYMENT}.topologySpreadConstraints": [{"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule"}],
         f"{DEPLOYMENT}.probes": {"startup": {"failureThreshold": 60}, "apiServer": {"readiness": {"successThreshold": 2}}},
         f"{DEPLOYMENT}.tolerations": [{"operator": "Exists"}],
+        f"{DEPLOYMENT}.imagePullSecrets": [{"name": "mirror"}],
+        f"{DEPLOYMENT}.priorityClassName": "tenants",
+    },
+    "configuration of the API server": {
+        "kubernetes.audit": {
+            "policy": {"omitStages": ["RequestReceived"], "rules": [{"level": "Metadata", "resources": [{"resources": ["secrets"]}]}]},
+            "log": {"volumeName": "audit", "maxAgeDays": 30, "maxBackups": 5, "maxSizeMegabytes": 100, "compress": True},
+        },
+        f"{DEPLOYMENT}.additionalVolumes": [{"name": "audit", "emptyDir": {}}],
+        "kubernetes.encryption": {"resources": ["secrets", "widgets.example.com"], "provider": "aescbc", "rotation": "2026-10"},
+        "kubernetes.authentication": {
+            "jwt": [
+                {
+                    "issuer": {"url": "https://id.example.com", "audiences": ["acme"]},
+                    "claimMappings": {"username": {"claim": "email", "prefix": ""}, "groups": {"expression": "claims.groups"}},
+                }
+            ],
+            "anonymous": {"enabled": True, "conditions": [{"path": "/livez"}]},
+        },
+        "kubernetes.authorization": {
+            "authorizers": [
+                {"type": "Node", "name": "node"},
+                {"type": "RBAC", "name": "rbac"},
+                {
+                    "type": "Webhook",
+                    "name": "policy",
+                    "webhook": {
+                        "kubeconfigSecret": {"name": "policy", "key": "kubeconfig"},
+                        "timeout": "3s",
+                        "failurePolicy": "Deny",
+                        "subjectAccessReviewVersion": "v1",
+                    },
+                },
+            ]
+        },
+        "kubernetes.featureGates": {"apiServer": {"AllAlpha": False}, "scheduler": {"AllBeta": True}},
+        "certificates.authority": {"secretName": "my-ca"},
+        f"{DEPLOYMENT}.extraArgs.apiServer": ["--v=2", "--feature-gates=AllBeta=true"],
     },
     "addons": {
         "addons.coreDNS": {},
@@ -454,6 +494,15 @@ BAD: Final = (
         ("spec.controlPlane: Invalid value", "ingress and gateway exclude each other"),
     ),
     Case(
+        "two families",
+        {f"{SERVICE}.ipFamilies": ["IPv6", "IPv6"]},
+        (
+            "spec.controlPlane.service.ipFamilies has IPv6 twice; write IPv4 and IPv6 in the order you want",
+            'spec.controlPlane.service.ipFamilyPolicy "" does not go with two ipFamilies; write PreferDualStack or RequireDualStack',
+        ),
+        ("spec.controlPlane.service.ipFamilies: Invalid value", "ipFamilyPolicy must be PreferDualStack or RequireDualStack"),
+    ),
+    Case(
         "not a host name",
         {"controlPlane.ingress": {"hostname": "https://acme"}},
         ('spec.controlPlane.ingress.hostname "https://acme" is not a host name; write a DNS name such as acme.example.com',),
@@ -583,6 +632,55 @@ BAD: Final = (
             "spec.controlPlane.deployment.additionalVolumes: Invalid value",
             "spec.controlPlane.deployment.additionalVolumeMounts.apiServer: Invalid value",
         ),
+    ),
+    Case(
+        "an audit log nowhere",
+        {"kubernetes.audit": {"policy": {"rules": [{"level": "None"}]}, "log": {"volumeName": "audit"}}},
+        ('spec.kubernetes.audit.log.volumeName "audit" is none of spec.controlPlane.deployment.additionalVolumes; add that volume',),
+        ("spec.kubernetes.audit.log.volumeName: Invalid value", "volumeName is none of controlPlane.deployment.additionalVolumes"),
+    ),
+    Case(
+        "files of a log that has none",
+        {"kubernetes.audit": {"policy": {"rules": [{"level": "None"}]}, "log": {"maxBackups": 3}}},
+        (
+            (
+                "spec.kubernetes.audit.log.maxBackups is a setting of files, which need spec.kubernetes.audit.log.volumeName; "
+                "the container's output is kept by the kubelet"
+            ),
+        ),
+        ("spec.kubernetes.audit.log: Invalid value", "log has settings of files, which need volumeName"),
+    ),
+    Case(
+        "authorizers that lack one",
+        {"kubernetes.authorization.authorizers": [{"type": "Node", "name": "a"}, {"type": "Webhook", "name": "b"}]},
+        (
+            "spec.kubernetes.authorization.authorizers must hold type RBAC once; workers and the control plane's own programs need it",
+            "spec.kubernetes.authorization.authorizers[1].webhook belongs to type Webhook, and to no other; type is Webhook",
+        ),
+        (
+            "spec.kubernetes.authorization.authorizers: Invalid value",
+            "must hold Node and RBAC once each",
+            "webhook belongs to type Webhook",
+        ),
+    ),
+    Case(
+        "flags of what a field sets",
+        {
+            "kubernetes.audit.policy": {"rules": [{"level": "None"}]},
+            "kubernetes.authentication": {"anonymous": {"enabled": False}},
+            f"{DEPLOYMENT}.extraArgs.apiServer": ["--v=2", "--audit-log-path=/x", "--anonymous-auth=true"],
+        },
+        (
+            (
+                'spec.controlPlane.deployment.extraArgs.apiServer[1] "--audit-log-path=/x" is what spec.kubernetes.audit sets; '
+                "use the field or the flags, not both"
+            ),
+            (
+                'spec.controlPlane.deployment.extraArgs.apiServer[2] "--anonymous-auth=true" is what spec.kubernetes.authentication sets; '
+                "use the field or the flags, not both"
+            ),
+        ),
+        ("spec.controlPlane.deployment.extraArgs.apiServer: Invalid value", "extraArgs has a flag of what spec.kubernetes sets"),
     ),
     Case(
         "a strategy that contradicts itself",

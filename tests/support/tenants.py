@@ -44,7 +44,17 @@ from ansible_collections.hosted.kubernetes.tests.support.etcd import Etcd
 CRDS: Final = COLLECTION / "roles/tenant_control_plane/files/crds"
 # The authority of the test's etcd lives for two days, and so do certificates it signs.
 RENEW_BEFORE_DAYS: Final = 1
-_KINDS: Final = ("TenantControlPlane", "Deployment", "Service", "ConfigMap", "Secret", "NetworkPolicy", "PodDisruptionBudget", "Lease")
+_KINDS: Final = (
+    "TenantControlPlane",
+    "Deployment",
+    "Service",
+    "Ingress",
+    "ConfigMap",
+    "Secret",
+    "NetworkPolicy",
+    "PodDisruptionBudget",
+    "Lease",
+)
 
 
 def install_definitions(client: Client) -> None:

@@ -67,6 +67,124 @@ FIELDS: Final[Mapping[str, Mapping[str, str]]] = {
         "localhostProfile": "string",
         "type": "Localhost|RuntimeDefault|Unconfined!",
     },
+    "Audit": {
+        "policy": "Audit.policy!",
+        "log": "Audit.log",
+    },
+    "Audit.log": {
+        "volumeName": "string ..63",
+        "maxAgeDays": "integer 0..36500",
+        "maxBackups": "integer 0..10000",
+        "maxSizeMegabytes": "integer 1..1048576",
+        "compress": "boolean",
+    },
+    "Audit.policy": {
+        "omitStages": "[RequestReceived|ResponseStarted|ResponseComplete|Panic] max 4",
+        "omitManagedFields": "boolean",
+        "rules": "[Audit.policy.rules] max 256!",
+    },
+    "Audit.policy.rules": {
+        "level": "None|Metadata|Request|RequestResponse!",
+        "users": "[string ..253] max 128",
+        "userGroups": "[string ..253] max 128",
+        "verbs": "[string ..253] max 128",
+        "resources": "[Audit.policy.rules.resources] max 128",
+        "namespaces": "[string ..253] max 128",
+        "nonResourceURLs": "[string ..1024] max 128",
+        "omitStages": "[RequestReceived|ResponseStarted|ResponseComplete|Panic] max 4",
+        "omitManagedFields": "boolean",
+    },
+    "Audit.policy.rules.resources": {
+        "group": "string ..253",
+        "resources": "[string ..253] max 128",
+        "resourceNames": "[string ..253] max 128",
+    },
+    "Authentication": {
+        "jwt": "[Authentication.jwt] max 64",
+        "anonymous": "Authentication.anonymous",
+    },
+    "Authentication.anonymous": {
+        "enabled": "boolean!",
+        "conditions": "[Authentication.anonymous.conditions] max 64",
+    },
+    "Authentication.anonymous.conditions": {
+        "path": "string 1..2048!",
+    },
+    "Authentication.jwt": {
+        "issuer": "Authentication.jwt.issuer!",
+        "claimValidationRules": "[Authentication.jwt.claimValidationRules] max 64",
+        "claimMappings": "Authentication.jwt.claimMappings!",
+        "userValidationRules": "[Authentication.jwt.userValidationRules] max 64",
+    },
+    "Authentication.jwt.claimMappings": {
+        "username": "Authentication.jwt.claimMappings.username!",
+        "groups": "Authentication.jwt.claimMappings.groups",
+        "uid": "Authentication.jwt.claimMappings.uid",
+        "extra": "[Authentication.jwt.claimMappings.extra] max 64 by key",
+    },
+    "Authentication.jwt.claimMappings.extra": {
+        "key": "string 1..510!",
+        "valueExpression": "string 1..8192!",
+    },
+    "Authentication.jwt.claimMappings.groups": {
+        "claim": "string ..253",
+        "prefix": "string ..253",
+        "expression": "string ..8192",
+    },
+    "Authentication.jwt.claimMappings.uid": {
+        "claim": "string ..253",
+        "expression": "string ..8192",
+    },
+    "Authentication.jwt.claimMappings.username": {
+        "claim": "string ..253",
+        "prefix": "string ..253",
+        "expression": "string ..8192",
+    },
+    "Authentication.jwt.claimValidationRules": {
+        "claim": "string ..253",
+        "requiredValue": "string ..2048",
+        "expression": "string ..8192",
+        "message": "string ..2048",
+    },
+    "Authentication.jwt.issuer": {
+        "url": "string 1..2048!",
+        "discoveryURL": "string ..2048",
+        "certificateAuthority": "string ..65536",
+        "audiences": "[string 1..2048] max 64!",
+        "audienceMatchPolicy": "MatchAny",
+        "egressSelectorType": "controlplane|cluster",
+    },
+    "Authentication.jwt.userValidationRules": {
+        "expression": "string ..8192!",
+        "message": "string ..2048",
+    },
+    "Authorization": {
+        "authorizers": "[Authorization.authorizers] max 16 by name!",
+    },
+    "Authorization.authorizers": {
+        "type": "Node|RBAC|Webhook!",
+        "name": "string 1..63!",
+        "webhook": "Authorization.authorizers.webhook",
+    },
+    "Authorization.authorizers.webhook": {
+        "kubeconfigSecret": "Authorization.authorizers.webhook.kubeconfigSecret!",
+        "authorizedTTL": "string ..32",
+        "unauthorizedTTL": "string ..32",
+        "timeout": "string ..32!",
+        "cacheAuthorizedRequests": "boolean",
+        "cacheUnauthorizedRequests": "boolean",
+        "failurePolicy": "NoOpinion|Deny!",
+        "subjectAccessReviewVersion": "v1|v1beta1!",
+        "matchConditionSubjectAccessReviewVersion": "v1",
+        "matchConditions": "[Authorization.authorizers.webhook.matchConditions] max 64",
+    },
+    "Authorization.authorizers.webhook.kubeconfigSecret": {
+        "name": "string 1..253!",
+        "key": "string 1..253!",
+    },
+    "Authorization.authorizers.webhook.matchConditions": {
+        "expression": "string 1..8192!",
+    },
     "AzureDiskVolumeSource": {
         "cachingMode": "None|ReadOnly|ReadWrite",
         "diskName": "string!",
@@ -205,6 +323,8 @@ FIELDS: Final[Mapping[str, Mapping[str, str]]] = {
     "ControlPlane.service": {
         "serviceType": "ClusterIP|NodePort|LoadBalancer",
         "additionalMetadata": "AdditionalMetadata",
+        "ipFamilyPolicy": "SingleStack|PreferDualStack|RequireDualStack",
+        "ipFamilies": "[IPv4|IPv6] max 2",
         "allocateLoadBalancerNodePorts": "boolean",
         "additionalPorts": "[ControlPlane.service.additionalPorts] max 32 by name",
     },
@@ -219,6 +339,8 @@ FIELDS: Final[Mapping[str, Mapping[str, str]]] = {
         "replicas": "integer 0..100",
         "hardening": "restricted|none",
         "registrySettings": "Deployment.registrySettings",
+        "imagePullSecrets": "[Deployment.imagePullSecrets] max 16 by name",
+        "priorityClassName": "string ..253",
         "nodeSelector": "{string ..63}",
         "runtimeClassName": "string ..253",
         "strategy": "DeploymentStrategy",
@@ -254,6 +376,9 @@ FIELDS: Final[Mapping[str, Mapping[str, str]]] = {
         "controllerManager": "[string ..8192] max 256",
         "scheduler": "[string ..8192] max 256",
         "kine": "[string ..8192] max 256",
+    },
+    "Deployment.imagePullSecrets": {
+        "name": "string 1..253!",
     },
     "Deployment.probes": {
         "liveness": "ProbeNumbersOfOne",
@@ -296,6 +421,11 @@ FIELDS: Final[Mapping[str, Mapping[str, str]]] = {
     "EmptyDirVolumeSource": {
         "medium": "string",
         "sizeLimit": "quantity",
+    },
+    "Encryption": {
+        "resources": "[string ..253] max 32",
+        "provider": "secretbox|aescbc|aesgcm",
+        "rotation": "string ..63",
     },
     "EnvFromSource": {
         "configMapRef": "ConfigMapEnvSource",
@@ -410,6 +540,11 @@ FIELDS: Final[Mapping[str, Mapping[str, str]]] = {
     "Kubernetes": {
         "version": "string ..64!",
         "kubelet": "Kubernetes.kubelet",
+        "audit": "Audit",
+        "encryption": "Encryption",
+        "authentication": "Authentication",
+        "authorization": "Authorization",
+        "featureGates": "Kubernetes.featureGates",
         "admissionControllers": (
             "[AlwaysAdmit|AlwaysDeny|AlwaysPullImages|CertificateApproval|CertificateSigning|CertificateSubjectRestriction|"
             "ClusterTrustBundleAttest|DefaultIngressClass|DefaultStorageClass|DefaultTolerationSeconds|DenyServiceExternalIPs|"
@@ -420,6 +555,11 @@ FIELDS: Final[Mapping[str, Mapping[str, str]]] = {
             "PodTopologyLabels|Priority|ResourceQuota|RuntimeClass|ServiceAccount|StorageObjectInUseProtection|TaintNodesByCondition|"
             "ValidatingAdmissionPolicy|ValidatingAdmissionWebhook] max 64"
         ),
+    },
+    "Kubernetes.featureGates": {
+        "apiServer": "{boolean}",
+        "controllerManager": "{boolean}",
+        "scheduler": "{boolean}",
     },
     "Kubernetes.kubelet": {
         "configurationJSONPatches": "[JSONPatch] max 64",
@@ -721,6 +861,10 @@ FIELDS: Final[Mapping[str, Mapping[str, str]]] = {
     },
     "Spec.certificates": {
         "keyAlgorithm": "ECDSA-P256|RSA-2048|RSA-4096",
+        "authority": "Spec.certificates.authority",
+    },
+    "Spec.certificates.authority": {
+        "secretName": "string 1..253!",
     },
     "Spec.dataStoreOverrides": {
         "resource": "string ..253!",

@@ -21,6 +21,11 @@ ANNOTATION_ROTATE: Final = "certs.kamaji.clastix.io/rotate"
 FINALIZER: Final = "finalizer.kamaji.clastix.io"
 # Ours, additive:
 ANNOTATION_TEMPLATE: Final = "hosted-kubernetes.io/template"
+ANNOTATION_SERVING: Final = "hosted-kubernetes.io/serving-certificate"
+ANNOTATION_REPLICAS: Final = "hosted-kubernetes.io/replicas"
+ANNOTATION_CONFIGURATION: Final = "hosted-kubernetes.io/configuration"
+ANNOTATION_ENCRYPTION: Final = "hosted-kubernetes.io/encryption"
+ANNOTATION_ENCRYPTED_WITH: Final = "hosted-kubernetes.io/encrypted-with"
 
 
 def labels(tenant: str, component: str) -> dict[str, str]:
@@ -58,6 +63,10 @@ DATASTORE_CONFIG: Final = "-datastore-config"
 DATASTORE_CERTIFICATE: Final = "-datastore-certificate"
 KONNECTIVITY_CERTIFICATE: Final = "-konnectivity-certificate"
 KONNECTIVITY_KUBECONFIG: Final = "-konnectivity-kubeconfig"
+ENCRYPTION: Final = "-encryption-configuration"
 # ConfigMaps: <tenant><suffix>
 KUBEADM_CONFIG: Final = "-kubeadmconfig"
 EGRESS_SELECTOR: Final = "-konnectivity-egress-selector-configuration"
+API_SERVER_CONFIGURATION: Final = "-api-server-configuration"
+# TLSRoute of konnectivity beside that of the API server: <tenant><suffix>
+TUNNEL_ROUTE: Final = "-konnectivity"

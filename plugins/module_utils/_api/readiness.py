@@ -137,6 +137,11 @@ def pod_ready(pod: Json) -> bool:
     return not pod.get("metadata", {}).get("deletionTimestamp") and _condition(pod, "Ready").get("status") == "True"
 
 
+def pod_counts(pod: Json) -> bool:
+    """Whether a pod runs, will run or is ending; evicted and failed ones stay as records until somebody collects them."""
+    return bool(pod.get("metadata", {}).get("deletionTimestamp")) or pod.get("status", {}).get("phase") not in ("Failed", "Succeeded")
+
+
 def pod_problem(pod: Json) -> str | None:
     """Ready: see pod_ready. The reason tells what holds the pod up: scheduling, image, crash; or that it takes its time."""
     if pod_ready(pod):

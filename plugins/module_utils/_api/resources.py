@@ -72,6 +72,8 @@ _RESOURCES: Final = (
     Resource("batch/v1", "CronJob", "cronjobs", True),
     Resource("coordination.k8s.io/v1", "Lease", "leases", True),
     Resource("discovery.k8s.io/v1", "EndpointSlice", "endpointslices", True),
+    Resource("gateway.networking.k8s.io/v1", "TLSRoute", "tlsroutes", True),
+    Resource("networking.k8s.io/v1", "Ingress", "ingresses", True),
     Resource("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies", True),
     Resource("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets", True),
     Resource("rbac.authorization.k8s.io/v1", "ClusterRole", "clusterroles", False),

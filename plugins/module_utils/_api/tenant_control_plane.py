@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.api_server import ApiServerSettings
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import KAMAJI_API_VERSION, Json
 
 KIND: Final = "TenantControlPlane"
@@ -94,12 +95,17 @@ class Network:
 
 @dataclass(frozen=True)
 class ControlPlaneService:
-    """The Service that exposes the API server. service_type: ClusterIP, NodePort or LoadBalancer."""
+    """The Service that exposes the API server. service_type: ClusterIP, NodePort or LoadBalancer.
+
+    ip_families, ip_family_policy: as in a Service; empty and None leave them to the management cluster.
+    """
 
     service_type: str
     metadata: Metadata
     additional_ports: tuple[Json, ...]
     allocate_node_ports: bool
+    ip_families: tuple[str, ...]
+    ip_family_policy: str | None
 
     @classmethod
     def parse(cls, spec: Json) -> ControlPlaneService:
@@ -109,7 +115,50 @@ class ControlPlaneService:
             metadata=Metadata.parse(spec.get("additionalMetadata")),
             additional_ports=tuple(spec.get("additionalPorts") or ()),
             allocate_node_ports=True if allocate is None else bool(allocate),
+            ip_families=tuple(spec.get("ipFamilies") or ()),
+            ip_family_policy=spec.get("ipFamilyPolicy") or None,
         )
+
+
+@dataclass(frozen=True)
+class Route:
+    """A host name under which something in front of the Service passes TLS on to the API server. port: None as the API server's."""
+
+    hostname: str
+    port: int | None
+    metadata: Metadata
+
+    @classmethod
+    def host_and_port(cls, text: str) -> tuple[str, int | None]:
+        """Split "name" or "name:port"."""
+        host, _unused, port = text.partition(":")
+        return host, int(port) if port else None
+
+
+@dataclass(frozen=True)
+class Ingress(Route):
+    class_name: str | None
+
+    @classmethod
+    def parse(cls, spec: Json | None) -> Ingress | None:
+        if spec is None:
+            return None
+        hostname, port = cls.host_and_port(spec["hostname"])
+        return cls(hostname, port, Metadata.parse(spec.get("additionalMetadata")), spec.get("ingressClassName") or None)
+
+
+@dataclass(frozen=True)
+class Gateway(Route):
+    """parent_refs: as in the Gateway API."""
+
+    parent_refs: tuple[Json, ...]
+
+    @classmethod
+    def parse(cls, spec: Json | None) -> Gateway | None:
+        if spec is None:
+            return None
+        hostname, port = cls.host_and_port(spec["hostname"])
+        return cls(hostname, port, Metadata.parse(spec.get("additionalMetadata")), tuple(spec.get("parentRefs") or ()))
 
 
 @dataclass(frozen=True)
@@ -124,6 +173,8 @@ class Deployment:
     controller_manager_image: str
     scheduler_image: str
     hardening: str
+    image_pull_secrets: tuple[Json, ...]
+    priority_class_name: str | None
     node_selector: Mapping[str, str]
     runtime_class_name: str | None
     strategy: Json
@@ -157,6 +208,8 @@ class Deployment:
             controller_manager_image=registry.get("controllerManagerImage") or "kube-controller-manager",
             scheduler_image=registry.get("schedulerImage") or "kube-scheduler",
             hardening=spec.get("hardening") or "restricted",
+            image_pull_secrets=tuple(spec.get("imagePullSecrets") or ()),
+            priority_class_name=spec.get("priorityClassName") or None,
             node_selector=dict(spec.get("nodeSelector") or {}),
             runtime_class_name=spec.get("runtimeClassName") or None,
             strategy=dict(spec.get("strategy") or {}),
@@ -305,6 +358,7 @@ class TenantControlPlane:
     """One tenant's control plane as the user wants it.
 
     data_store_overrides: API resource → name of the DataStore that keeps it. spec: the definition's spec exactly as written.
+    authority_secret: name of the Secret with the user's own certificate authority.
     """
 
     name: str
@@ -313,12 +367,16 @@ class TenantControlPlane:
     version: str
     network: Network
     service: ControlPlaneService
+    ingress: Ingress | None
+    gateway: Gateway | None
     deployment: Deployment
     kubelet: Kubelet
     admission_plugins: tuple[str, ...]
+    api_server: ApiServerSettings
     addons: Addons
     write_permissions: WritePermissions
     key_algorithm: str
+    authority_secret: str | None
     data_store: str | None
     data_store_schema: str | None
     data_store_username: str | None
@@ -337,7 +395,12 @@ class TenantControlPlane:
     @property
     def is_published(self) -> bool:
         """Whether the endpoint is an address outside the management cluster's own network."""
-        return self.service.service_type != "ClusterIP" or bool(self.network.address)
+        return self.service.service_type != "ClusterIP" or bool(self.network.address or self.route)
+
+    @property
+    def route(self) -> Route | None:
+        """The host name that an Ingress or a Gateway publishes; None when the Service itself is published."""
+        return self.ingress or self.gateway
 
     @property
     def service_host(self) -> str:
@@ -361,7 +424,7 @@ def parse(definition: Json) -> TenantControlPlane:
     """Build a TenantControlPlane from a valid definition (a manifest, or an object read from the API server)."""
     spec, metadata = definition.get("spec") or {}, definition["metadata"]
     control_plane, kubernetes = spec.get("controlPlane") or {}, spec.get("kubernetes") or {}
-    addons = spec.get("addons") or {}
+    addons, certificates = spec.get("addons") or {}, spec.get("certificates") or {}
     deployment = Deployment.parse(control_plane.get("deployment") or {})
     return TenantControlPlane(
         name=metadata["name"],
@@ -370,16 +433,20 @@ def parse(definition: Json) -> TenantControlPlane:
         version=kubernetes["version"],
         network=Network.parse(spec.get("networkProfile") or {}),
         service=ControlPlaneService.parse(control_plane.get("service") or {}),
+        ingress=Ingress.parse(control_plane.get("ingress")),
+        gateway=Gateway.parse(control_plane.get("gateway")),
         deployment=deployment,
         kubelet=Kubelet.parse(kubernetes.get("kubelet") or {}),
         admission_plugins=tuple(kubernetes.get("admissionControllers") or DEFAULT_ADMISSION_PLUGINS),
+        api_server=ApiServerSettings.parse(kubernetes),
         addons=Addons(
             core_dns=AddonImage.parse(addons.get("coreDNS")),
             kube_proxy=AddonImage.parse(addons.get("kubeProxy")),
             konnectivity=Konnectivity.parse(addons.get("konnectivity"), deployment.registry),
         ),
         write_permissions=WritePermissions.parse(spec.get("writePermissions") or {}),
-        key_algorithm=(spec.get("certificates") or {}).get("keyAlgorithm") or "ECDSA-P256",
+        key_algorithm=certificates.get("keyAlgorithm") or "ECDSA-P256",
+        authority_secret=(certificates.get("authority") or {}).get("secretName") or None,
         data_store=spec.get("dataStore") or None,
         data_store_schema=spec.get("dataStoreSchema") or None,
         data_store_username=spec.get("dataStoreUsername") or None,

@@ -71,6 +71,7 @@ def problems(definition: Json, *, live: Json | None = None, others: Sequence[Jso
         found += rule(spec)
     if live:
         found += _change_problems(without_nulls(live.get("spec") or {}), live.get("status") or {}, spec)
+        found += _authority_problems(without_nulls(live.get("spec") or {}), live.get("status") or {}, spec)
     for other in others:
         found += _neighbour_problems(definition, spec, live, other)
     return found
@@ -182,8 +183,18 @@ def _exposure_problems(spec: Json) -> Iterator[str]:
             "spec.networkProfile.allowAddressAsExternalIP needs spec.networkProfile.address, and spec.controlPlane.service.serviceType "
             "ClusterIP or NodePort"
         )
+    yield from _family_choice_problems(service)
     if kind == "NodePort" and not network.get("address") and not network.get("advertiseAddress"):
         yield "spec.networkProfile.address is missing, and serviceType NodePort needs it; write the address under which workers reach the nodes"
+
+
+def _family_choice_problems(service: Json) -> Iterator[str]:
+    path, families = "spec.controlPlane.service", service.get("ipFamilies", [])
+    if len(families) == 2 and families[0] == families[1]:
+        yield f"{path}.ipFamilies has {families[0]} twice; write IPv4 and IPv6 in the order you want"
+    policy = service.get("ipFamilyPolicy")
+    if len(families) == 2 and policy not in ("PreferDualStack", "RequireDualStack"):
+        yield f"{path}.ipFamilyPolicy {shown(policy or '')} does not go with two ipFamilies; write PreferDualStack or RequireDualStack"
 
 
 def _port_problems(spec: Json) -> Iterator[str]:
@@ -362,6 +373,52 @@ def _pod_reference_problems(spec: Json) -> Iterator[str]:
                 yield f"{where} {shown(mount['name'])} is no volume of additionalVolumes; add it there"
 
 
+# Configuration of the API server
+
+
+# Field of spec.kubernetes → beginnings of the flags that say the same.
+_FLAGS_OF: Final = (
+    ("audit", ("--audit-",)),
+    ("encryption", ("--encryption-provider-config",)),
+    ("authentication", ("--authentication-config", "--oidc-")),
+    ("authorization", ("--authorization-",)),
+)
+
+
+def _api_server_problems(spec: Json) -> Iterator[str]:
+    kubernetes, deployment = spec["kubernetes"], _get(_get(spec, "controlPlane"), "deployment")
+    yield from _audit_problems(_get(_get(kubernetes, "audit"), "log"), deployment)
+    if "authorization" in kubernetes:
+        yield from _authorizer_problems(kubernetes["authorization"]["authorizers"])
+    flags = [*_FLAGS_OF]
+    if "anonymous" in _get(kubernetes, "authentication"):
+        flags.append(("authentication", ("--anonymous-auth",)))
+    for index, argument in enumerate(_get(deployment, "extraArgs").get("apiServer", [])):
+        for field, beginnings in flags:
+            if field in kubernetes and argument.replace("_", "-").startswith(beginnings):
+                where = f"spec.controlPlane.deployment.extraArgs.apiServer[{index}] {shown(argument)}"
+                yield f"{where} is what spec.kubernetes.{field} sets; use the field or the flags, not both"
+
+
+def _audit_problems(log: Json, deployment: Json) -> Iterator[str]:
+    volume, path = log.get("volumeName"), "spec.kubernetes.audit.log"
+    if volume and volume not in [item["name"] for item in deployment.get("additionalVolumes", [])]:
+        yield f"{path}.volumeName {shown(volume)} is none of spec.controlPlane.deployment.additionalVolumes; add that volume"
+    settings = [key for key in log if key != "volumeName"]
+    if settings and not volume:
+        yield f"{path}.{settings[0]} is a setting of files, which need {path}.volumeName; the container's output is kept by the kubelet"
+
+
+def _authorizer_problems(authorizers: Sequence[Json]) -> Iterator[str]:
+    path = "spec.kubernetes.authorization.authorizers"
+    for kind in ("Node", "RBAC"):
+        if [item["type"] for item in authorizers].count(kind) != 1:
+            yield f"{path} must hold type {kind} once; workers and the control plane's own programs need it"
+    for index, item in enumerate(authorizers):
+        if (item["type"] == "Webhook") != ("webhook" in item):
+            yield f"{path}[{index}].webhook belongs to type Webhook, and to no other; type is {item['type']}"
+
+
 def _agent_problems(spec: Json) -> Iterator[str]:
     agent = _get(_get(_get(spec, "addons"), "konnectivity"), "agent")
     path, mode = "spec.addons.konnectivity.agent.replicas", agent.get("mode", "DaemonSet")
@@ -382,6 +439,7 @@ _RULES: Final[tuple[Callable[[Json], Iterator[str]], ...]] = (
     _network_problems,
     _pod_problems,
     _pod_reference_problems,
+    _api_server_problems,
     _agent_problems,
 )
 
@@ -427,6 +485,15 @@ def _upgrade_problems(old: Json, status: Json, new: Json) -> Iterator[str]:
         if problem:
             yield f"spec.kubernetes.version: {problem}"
             return
+
+
+def _authority_problems(old: Json, status: Json, new: Json) -> Iterator[str]:
+    before, after = (_get(_get(spec, "certificates"), "authority").get("secretName") or "" for spec in (old, new))
+    if before != after and _get(_get(status, "certificates"), "ca").get("secretName"):
+        yield (
+            f"spec.certificates.authority.secretName is {shown(before)} and cannot become {shown(after)}: the tenant has its certificate "
+            "authority already, and workers trust it"
+        )
 
 
 # What only one tenant can have

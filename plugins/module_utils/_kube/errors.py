@@ -61,6 +61,12 @@ class NotFoundError(ApiError):
 class ConflictError(ApiError):
     """409: another writer was faster, a precondition failed, or (server-side apply) other managers own fields."""
 
+    @property
+    def managers(self) -> frozenset[str]:
+        """Who owns the fields; empty when the conflict is not one of server-side apply."""
+        causes = self.details.get("causes") or []
+        return frozenset(_manager(cause) for cause in causes if cause.get("reason") == "FieldManagerConflict")
+
 
 class AlreadyExistsError(ConflictError):
     """409 on a create: the object is already there."""
@@ -123,5 +129,9 @@ def _conflict_hint(status: Json) -> str:
 
 
 def _conflict(cause: Json) -> str:
+    return f"field {cause.get('field', '')} belongs to manager {_manager(cause)}"
+
+
+def _manager(cause: Json) -> str:
     found = re.search(r'conflict with "([^"]*)"', str(cause.get("message", "")))
-    return f"field {cause.get('field', '')} belongs to manager {found.group(1) if found else 'unknown'}"
+    return found.group(1) if found else "unknown"

@@ -18,6 +18,8 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._api.tenant_cont
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.client import Client
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.connection import client_from_kubeconfig
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.portforward import PortForward
+from ansible_collections.hosted.kubernetes.plugins.module_utils._pki.kubeconfig import read_kubeconfig_client
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.serving import presented
 
 _CONNECT_S: Final = 1.0
 
@@ -31,6 +33,14 @@ def answers(host: str, port: int) -> bool:
         return False
 
 
+def presents(host: str, port: int, authority: bytes) -> bool:
+    """Whether a server there shows a certificate of that name by that authority (PEM) within seconds.
+
+    What routes by name (an Ingress controller, a Gateway) accepts connections for any; only the certificate tells who is behind it.
+    """
+    return presented((host, port), host, authority) is not None
+
+
 class TenantAccess:
     """A connection to one tenant's API server, kept for the length of a `with` block.
 
@@ -41,16 +51,29 @@ class TenantAccess:
     def __init__(self, management: Client, tenant: TenantControlPlane, kubeconfig: bytes, endpoint: tuple[str, int] | None) -> None:
         self._management, self._tenant, self._kubeconfig = management, tenant, kubeconfig
         self._stack = ExitStack()
-        self.exposed = bool(endpoint and answers(*endpoint))
+        self.exposed = self.answers(endpoint)
         self._endpoint = endpoint if self.exposed else None
 
+    def answers(self, endpoint: tuple[str, int] | None) -> bool:
+        """Whether the tenant answers from here at what is published."""
+        if endpoint is None:
+            return False
+        if self._tenant.route is None:
+            return answers(*endpoint)
+        return presents(*endpoint, self.authority)
+
+    @property
+    def authority(self) -> bytes:
+        """PEM of whom the tenant's certificates are signed by."""
+        return read_kubeconfig_client(self._kubeconfig)[1]
+
     def __enter__(self) -> Client:
-        target = self._endpoint or self._forward()
-        client = client_from_kubeconfig(
-            self._kubeconfig,
-            server=f"https://{self._tenant.service_host}:{self._tenant.network.port}",
-            resolve_to=target,
-        )
+        if self._endpoint and self._tenant.route:
+            # By any other name it would be led elsewhere.
+            server, target = f"https://{self._endpoint[0]}:{self._endpoint[1]}", self._endpoint
+        else:
+            server, target = f"https://{self._tenant.service_host}:{self._tenant.network.port}", self._endpoint or self._forward()
+        client = client_from_kubeconfig(self._kubeconfig, server=server, resolve_to=target)
         return self._stack.enter_context(client)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:

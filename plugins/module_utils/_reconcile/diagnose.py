@@ -11,7 +11,7 @@ from datetime import datetime
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api import names
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.readiness import deployment_problem, pod_problem
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json
-from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.facts import control_plane_address
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.facts import control_plane_addresses
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.observed import Desired, Observed, is_paused
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.plan import Cluster, Plan
 
@@ -43,7 +43,7 @@ def diagnose(desired: Desired, observed: Observed, plan: Plan | str, inside: str
         return Diagnosis("datastore", reason, "mend or create the datastore; module datastore probes it")
     if isinstance(plan, str):
         return Diagnosis("definition", plan, "correct what the message names")
-    if observed.find("Service", tenant.name) and control_plane_address(tenant, observed) is None:
+    if observed.find("Service", tenant.name) and not control_plane_addresses(tenant, observed):
         return Diagnosis("address", "the Service has no address", "look at the load balancer and its address pool")
     left = [change for change in plan if change.cluster is not Cluster.TENANT]
     if left:

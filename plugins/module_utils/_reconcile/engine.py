@@ -37,6 +37,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.obser
     is_paused,
 )
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.plan import Barrier, Cluster, Plan
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.replicas import settle
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.status import ready_condition
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.stores import Stores
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.tenant_run import Context, Outcome, Starting, TenantRun
@@ -186,6 +187,7 @@ class Engine:
     def _jobs(self, stores: Stores, tenants: Sequence[Desired]) -> list[tuple[Desired, Observed]]:
         """Each tenant with what was observed of it, its share of the datastore included."""
         observed = observe_management(self._client, [_key(desired) for desired in tenants])
+        tenants = [settle(desired, observed[_key(desired)]) for desired in tenants]
         observed = self._with_stores(stores, tenants, observed)
         return [(desired, observed[_key(desired)]) for desired in tenants]
 

@@ -79,6 +79,37 @@ def owned_fields(live: Json, manager: str) -> Json:
     return _owned(live, manager)
 
 
+def emptied_maps(desired: Json, live: Json | None, manager: str) -> Json:
+    """The merge patch that takes the last fields out of maps which are to be empty, but there; {} when there is no such map.
+
+    Server-side apply leaves null where it removes all that a map held (structured-merge-diff), which a schema refuses.
+    """
+    return _emptied(desired.get("spec", {}), (live or {}).get("spec", {}), _owned(live or {}, manager).get("f:spec", {}), ("spec",))
+
+
+def _emptied(desired: Json, live: Json, owned: Json, path: tuple[str, ...]) -> Json:
+    patch: Json = {}
+    for key, value in desired.items():
+        found, mine = live.get(key), owned.get(f"f:{key}") or {}
+        if not isinstance(value, dict) or not isinstance(found, dict):
+            continue
+        if not value and found and all(f"f:{name}" in mine for name in found):
+            patch = _joined(patch, path, {key: dict.fromkeys(found)})
+        elif value:
+            patch = _joined(patch, (), _emptied(value, found, mine, (*path, key)))
+    return patch
+
+
+def _joined(patch: Json, path: tuple[str, ...], value: Json) -> Json:
+    for key in reversed(path):
+        value = {key: value}
+    result = dict(patch)
+    for key, item in value.items():
+        both = isinstance(result.get(key), dict) and isinstance(item, dict)
+        result[key] = _joined(result[key], (), item) if both else item
+    return result
+
+
 def equal_quantity(left: Any, right: Any) -> bool:
     """Whether two resource quantities are the same amount: "0.5" and "500m" are."""
     first, second = _quantity(left), _quantity(right)

@@ -12,6 +12,8 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import datetime
 from typing import Final
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api import names
@@ -22,14 +24,18 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources i
     Resource,
     resource_of,
 )
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.tenant_control_plane import TenantControlPlane
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.client import Client
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.errors import NotFoundError
 from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.tenant.objects import LISTED_KINDS, READ_OBJECTS
-from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.observed import Observed, secret_record
-from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.secrets import SecretState
+from ansible_collections.hosted.kubernetes.plugins.module_utils._pki.keys import PkiError
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.observed import Observed, OwnAuthority, secret_record
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.secrets import SecretState, own_authority
 
 TenantKey = tuple[str, str]  # namespace, name
-_OBJECT_KINDS: Final = ("Service", "ConfigMap", "Deployment", "NetworkPolicy", "PodDisruptionBudget", "Pod")
+_OBJECT_KINDS: Final = ("Service", "Ingress", "TLSRoute", "ConfigMap", "Deployment", "NetworkPolicy", "PodDisruptionBudget", "Pod")
+# Kinds of definitions that a management cluster need not have.
+_OPTIONAL_KINDS: Final = frozenset({"TLSRoute"})
 
 
 def observe_management(client: Client, tenants: Sequence[TenantKey], *, served: bool = True) -> dict[TenantKey, Observed]:
@@ -42,12 +48,17 @@ def observe_management(client: Client, tenants: Sequence[TenantKey], *, served: 
     scope = namespaces.pop() if len(namespaces) == 1 else None
     kinds = ("Namespace", "TenantControlPlane", "Secret", *_OBJECT_KINDS)
     with ThreadPoolExecutor(max_workers=4) as pool:
-        lists = dict(zip(kinds, pool.map(lambda kind: _list(client, kind, scope, served=served), kinds), strict=True))
+        answers = dict(zip(kinds, pool.map(lambda kind: _list(client, kind, scope, served=served), kinds), strict=True))
+    unserved = frozenset(kind for kind, items in answers.items() if items is None)
+    lists = {kind: items or [] for kind, items in answers.items()}
     found = {item["metadata"]["name"]: item for item in lists["Namespace"]}
     resources = {_key(item): item for item in lists["TenantControlPlane"]}
     objects = _by_tenant(item for kind in _OBJECT_KINDS for item in lists[kind])
     secrets = _by_tenant(lists["Secret"])
-    return {key: _observed(resources.get(key), found.get(key[0]), objects.get(key, []), secrets.get(key, [])) for key in tenants}
+    return {
+        key: replace(_observed(resources.get(key), found.get(key[0]), objects.get(key, []), secrets.get(key, [])), unserved=unserved)
+        for key in tenants
+    }
 
 
 def read_secrets(client: Client, observed: Observed, key: TenantKey, wanted: Iterable[str]) -> Observed:
@@ -62,6 +73,23 @@ def read_secrets(client: Client, observed: Observed, key: TenantKey, wanted: Ite
     }
     gone: Mapping[str, SecretState | None] = dict.fromkeys(wanted - changed.keys())
     return observed.with_secrets({**changed, **gone})
+
+
+def observe_own_authority(client: Client, tenant: TenantControlPlane, observed: Observed, now: datetime) -> Observed:
+    """Read the certificate authority that the user brings, when the tenant still has to take it over."""
+    name = tenant.authority_secret
+    if name is None or observed.own_authority or tenant.secret_name(names.CA) in observed.secrets or observed.lives(tenant.name):
+        return observed
+    secret = client.get(resource_of("Secret"), name, tenant.namespace)
+    label = f"Secret {tenant.namespace}/{name}"
+    if secret is None:
+        found = OwnAuthority(error=f"{label} does not exist; create it with tls.crt and tls.key of the authority")
+    else:
+        try:
+            found = OwnAuthority(own_authority(secret_state(secret, None).data or {}, now))
+        except PkiError as error:
+            found = OwnAuthority(error=f"{label}: {error.msg}")
+    return replace(observed, own_authority=found)
 
 
 def secret_state(secret: Json, record: Json | None) -> SecretState:
@@ -89,13 +117,14 @@ def observe_nodes(client: Client) -> dict[str, str]:
     return {node["metadata"]["name"]: ((node.get("status") or {}).get("nodeInfo") or {}).get("kubeletVersion", "") for node in nodes}
 
 
-def _list(client: Client, kind: str, scope: str | None, *, served: bool) -> list[Json]:
+def _list(client: Client, kind: str, scope: str | None, *, served: bool) -> list[Json] | None:
+    """The objects of a kind; None when the management cluster need not know it, and does not."""
     resource = resource_of(kind)
     try:
         return _list_resource(client, resource, scope)
     except NotFoundError as error:
-        if kind == "TenantControlPlane" and not served:
-            return []
+        if kind in _OPTIONAL_KINDS or (kind == "TenantControlPlane" and not served):
+            return None
         raise HostedKubernetesError(
             f"the management cluster does not know {kind} ({resource.api_version}); install the resource definitions first: "
             "role hosted.kubernetes.tenant_control_plane, tasks_from crds"

@@ -45,6 +45,14 @@ class DatastoreView:
 
 
 @dataclass(frozen=True)
+class OwnAuthority:
+    """The user's certificate authority for a tenant that has none yet. pair is None when it cannot be used; error says why."""
+
+    pair: KeyPair | None = field(default=None, repr=False)
+    error: str = ""
+
+
+@dataclass(frozen=True)
 class Observed:
     """One tenant as observed.
 
@@ -54,6 +62,8 @@ class Observed:
     pods: control-plane pods, terminating ones included.
     overrides: the other stores that keep some of its resources, by the name of their DataStore; None for one that does not exist.
     nodes: the tenant's nodes, name → version of the kubelet; None when they were not read (they are before an upgrade).
+    unserved: kinds that may be missing in the management cluster, and are.
+    own_authority: None when it was not looked for: the definition names none, or the tenant has an authority already.
     """
 
     resource: Json | None = None
@@ -66,6 +76,8 @@ class Observed:
     pods: tuple[Json, ...] = ()
     nodes: Mapping[str, str] | None = None
     overrides: Mapping[str, DatastoreView | None] = field(default_factory=dict)
+    unserved: frozenset[str] = frozenset()
+    own_authority: OwnAuthority | None = None
 
     @property
     def status(self) -> Json:

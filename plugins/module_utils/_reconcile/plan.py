@@ -32,6 +32,8 @@ class Action(str, Enum):
     ISSUE = "issue"
     GRANT = "grant"
     PURGE = "purge"
+    REWRITE = "rewrite"
+    SCALE = "scale"
     ROLLOUT = "rollout"
 
 

@@ -15,13 +15,11 @@ from datetime import datetime
 from typing import Final
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api import names
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.addresses import is_address
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.datastore import DEFAULT_NAME, ETCD
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import HostedKubernetesError
-from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import (
-    Json,
-    ObjectRef,
-)
-from ansible_collections.hosted.kubernetes.plugins.module_utils._api.tenant_control_plane import DEFAULT_REPLICAS, TenantControlPlane
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import KAMAJI_API_VERSION, Json, ObjectRef
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.tenant_control_plane import DEFAULT_REPLICAS, KIND, TenantControlPlane
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.unknown import has_unknown
 from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.management.inputs import (
     DatastoreInputs,
@@ -34,7 +32,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.tenan
 from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.tenant.objects import (
     objects as tenant_objects,
 )
-from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile import templates, upgrade
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile import encryption, replicas, templates, upgrade
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.facts import Facts, derive
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.fields import FieldChange, diff, owned_fields
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.observed import DatastoreView, Desired, Observed
@@ -54,8 +52,10 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.stage
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.version import refuse_newer
 
 # Made only with some definitions: for an addon, for a driver that authenticates by certificate.
-_OPTIONAL_SECRETS: Final = frozenset({names.KONNECTIVITY_CERTIFICATE, names.KONNECTIVITY_KUBECONFIG, names.DATASTORE_CERTIFICATE})
-_PRUNED_KINDS: Final = frozenset({"ConfigMap", "Service", "Deployment", "NetworkPolicy", "PodDisruptionBudget"})
+_OPTIONAL_SECRETS: Final = frozenset(
+    {names.KONNECTIVITY_CERTIFICATE, names.KONNECTIVITY_KUBECONFIG, names.DATASTORE_CERTIFICATE, names.ENCRYPTION}
+)
+_PRUNED_KINDS: Final = frozenset({"ConfigMap", "Service", "Ingress", "TLSRoute", "Deployment", "NetworkPolicy", "PodDisruptionBudget"})
 
 
 def plan(desired: Desired, observed: Observed, now: datetime) -> Plan:
@@ -77,7 +77,9 @@ def plan(desired: Desired, observed: Observed, now: datetime) -> Plan:
         *secrets.changes,
         *planner.management_objects(),
         *deployment,
+        *planner.scale(),
         *planner.inside_tenant(secrets.ca_certificate, rolling=planner.is_rolling(deployment)),
+        *planner.encryption(),
         *planner.prune(),
     ]
     return Plan(tuple(sorted(changes, key=_order)), deferred, secrets.unread)
@@ -101,6 +103,11 @@ def _refuse(desired: Desired, observed: Observed) -> None:
         )
     if observed.datastore.error:
         raise HostedKubernetesError(f"TenantControlPlane {key}: {observed.datastore.error}")
+    if observed.own_authority and observed.own_authority.error:
+        raise HostedKubernetesError(
+            f'TenantControlPlane {key}: spec.certificates.authority.secretName "{desired.tenant.authority_secret}": '
+            f"{observed.own_authority.error}"
+        )
     store = (observed.status.get("storage") or {}).get("dataStoreName")
     if store and store != observed.datastore.name:
         raise HostedKubernetesError(
@@ -108,6 +115,11 @@ def _refuse(desired: Desired, observed: Observed) -> None:
             f'"{store}" (moving the data of a tenant to another datastore is not possible yet)'
         )
     _refuse_overrides(desired.tenant, observed.datastore, observed.overrides)
+    if desired.tenant.gateway and "TLSRoute" in observed.unserved:
+        raise HostedKubernetesError(
+            f"TenantControlPlane {key}: spec.controlPlane.gateway needs TLSRoute of gateway.networking.k8s.io/v1, which the management "
+            "cluster does not serve; install the Gateway API (1.5 or newer) and a controller of it, or use ingress or the Service alone"
+        )
     refuse_newer(key, (observed.status.get("hosted") or {}).get("engineVersion"))
     upgrade.refuse(desired, observed)
 
@@ -194,12 +206,22 @@ class _Planner:
 
     def _keep_address(self, body: Json, live: Json | None) -> Json:
         """A Service that is made again asks for the address it had: workers and certificates know it."""
-        address = self.facts.address
-        if self.desired.tenant.service.service_type != "ClusterIP" or self.desired.tenant.network.address or has_unknown(address):
+        address = self._cluster_ip()
+        if address is None:
             return body
         if live is not None and "f:clusterIP" not in owned_fields(live, names.FIELD_MANAGER).get("f:spec", {}):
             return body
         return {**body, "spec": {**body["spec"], "clusterIP": address}}
+
+    def _cluster_ip(self) -> str | None:
+        """The cluster IP that others know: the published address, or the one advertised beside a load balancer's name."""
+        network, kind = self.desired.tenant.network, self.desired.tenant.service.service_type
+        if network.address or has_unknown(self.facts.advertise_address):
+            return None
+        if kind == "ClusterIP" and not has_unknown(self.facts.address):
+            return self.facts.address
+        named = kind == "LoadBalancer" and not network.advertise_address and not is_address(self.facts.address)
+        return self.facts.advertise_address if named else None
 
     def deployment(self) -> tuple[list[Change], tuple[Deferred, ...]]:
         body = next(body for body in self._management() if body["kind"] == "Deployment")
@@ -235,6 +257,41 @@ class _Planner:
         wanted = {ObjectRef.of(body) for body in bodies}
         yield from self._prune(live, wanted, Cluster.TENANT, barrier)
 
+    def scale(self) -> Iterator[Change]:
+        """So that the scale subresource can be read; see replicas.py."""
+        number = replicas.missing(self.desired, self.observed)
+        if number is not None:
+            tenant = self.desired.tenant
+            yield Change(
+                tenant=tenant.key,
+                cluster=Cluster.MANAGEMENT,
+                object=ObjectRef(KAMAJI_API_VERSION, KIND, tenant.namespace, tenant.name),
+                action=Action.SCALE,
+                reason=f"{replicas.FIELD} is not named, and the scale subresource shows it",
+                stage=Stage.SCALE,
+                fields=(FieldChange(replicas.FIELD, None, number),),
+                body={"metadata": {"annotations": {names.ANNOTATION_REPLICAS: str(number)}}, "spec": {"replicas": number}},
+            )
+
+    def encryption(self) -> Iterator[Change]:
+        """Once all pods write with a new key: what is stored with an older one."""
+        wanted = encryption.of(self.desired.tenant, self.observed)
+        if not wanted.rewrite:
+            return
+        name = self.desired.tenant.secret_name(names.ENCRYPTION)
+        before = self.observed.secrets[name].metadata.get("annotations", {}).get(names.ANNOTATION_ENCRYPTED_WITH)
+        yield Change(
+            tenant=self.desired.tenant.key,
+            cluster=Cluster.MANAGEMENT,
+            object=ObjectRef("v1", "Secret", self.desired.tenant.namespace, name),
+            action=Action.REWRITE,
+            reason=f"{', '.join(wanted.rewrite)} are stored as an older configuration wrote them",
+            stage=Stage.REWRITE,
+            fields=(FieldChange(f'metadata.annotations."{names.ANNOTATION_ENCRYPTED_WITH}"', before, wanted.marker),),
+            body={"metadata": {"annotations": {names.ANNOTATION_ENCRYPTED_WITH: wanted.marker}}},
+            barrier=Barrier.TENANT if self.observed.tenant is None else Barrier.NONE,
+        )
+
     def prune(self) -> Iterator[Change]:
         wanted = {ObjectRef.of(body) for body in self._management()}
         live = {ref: obj for ref, obj in self.observed.objects.items() if ref.kind in _PRUNED_KINDS}
@@ -268,10 +325,11 @@ class _Planner:
 
     def _tenant_inputs(self, ca_certificate: str) -> TenantInputs:
         return TenantInputs(
-            endpoint_host=self.facts.advertise_address,
-            endpoint_port=self.desired.tenant.network.port,
+            endpoint_host=self.facts.endpoint_host,
+            endpoint_port=self.facts.endpoint_port,
             ca_certificate_b64=ca_certificate,
             advertise_address=self.facts.advertise_address,
+            tunnel_host=self.facts.tunnel_host,
         )
 
     def _apply(
@@ -307,9 +365,9 @@ def management_inputs(desired: Desired, observed: Observed, facts: Facts) -> Man
     by_component = {component: facts.checksums.get(suffix, "") for suffix, component in templates.COMPONENTS.items()}
     return ManagementInputs(
         uid=facts.uid,
-        address=facts.address,
+        addresses=facts.addresses,
         advertise_address=facts.advertise_address,
-        endpoint=f"{url_host(facts.advertise_address)}:{desired.tenant.network.port}",
+        endpoint=f"{url_host(facts.endpoint_host)}:{facts.endpoint_port}",
         checksums=by_component,
         datastore=DatastoreInputs(
             name=view.name if view else "",
@@ -322,6 +380,7 @@ def management_inputs(desired: Desired, observed: Observed, facts: Facts) -> Man
             overrides=facts.overrides,
         ),
         replicas=_unnamed_replicas(observed.find("Deployment", desired.tenant.name)),
+        encryption_checksum=facts.checksums.get(names.ENCRYPTION, ""),
     )
 
 

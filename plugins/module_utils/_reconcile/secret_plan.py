@@ -24,6 +24,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._api.tenant_cont
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.unknown import UNKNOWN, has_unknown
 from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.management.common import owner_reference
 from ansible_collections.hosted.kubernetes.plugins.module_utils._pki.keys import KeyPair
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile import encryption
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.facts import Facts
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.fields import FieldChange
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.observed import Desired, Observed
@@ -42,7 +43,10 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.stage
 
 @dataclass(frozen=True)
 class SecretPlan:
-    """changes to Secrets; checksums by suffix; the CA certificate as base64 text (UNKNOWN while not made)."""
+    """changes to Secrets; checksums by suffix; the CA certificate as base64 text (UNKNOWN while not made).
+
+    Of the encryption configuration there is a checksum only while the API servers are to use it.
+    """
 
     changes: tuple[Change, ...]
     checksums: Mapping[str, str]
@@ -53,12 +57,13 @@ class SecretPlan:
 def plan_secrets(desired: Desired, observed: Observed, facts: Facts, now: datetime) -> SecretPlan:
     """Decide about every Secret of a tenant. Raises when an authority of a living tenant is lost or broken."""
     run = _Run(desired, observed, facts, now)
-    for spec in authority_specs(desired.tenant):
+    for spec in authority_specs(desired.tenant, _own_pair(observed)):
         run.decide(spec)
     for stage in (0, 1):
         for spec in run.leaf_specs():
             if spec.stage == stage:
                 run.decide(spec)
+    run.decide_encryption()
     run.read_signers()
     return SecretPlan(tuple(run.changes), run.checksums, run.ca_certificate(), frozenset(run.unread))
 
@@ -66,14 +71,23 @@ def plan_secrets(desired: Desired, observed: Observed, facts: Facts, now: dateti
 def secret_specs(desired: Desired, observed: Observed, facts: Facts) -> list[SecretSpec]:
     """All Secrets of a tenant, as the executor needs them to make one. facts.checksums must be those of the plan."""
     inputs = secret_inputs(observed, facts, facts.checksums)
-    return [*authority_specs(desired.tenant), *leaf_specs(desired.tenant, inputs, desired.renew_before)]
+    keys = encryption.of(desired.tenant, observed).spec
+    own = _own_pair(observed)
+    return [*authority_specs(desired.tenant, own), *leaf_specs(desired.tenant, inputs, desired.renew_before), *([keys] if keys else [])]
+
+
+def _own_pair(observed: Observed) -> KeyPair | None:
+    return observed.own_authority.pair if observed.own_authority else None
 
 
 def secret_inputs(observed: Observed, facts: Facts, checksums: Mapping[str, str]) -> SecretInputs:
     view = observed.datastore
     return SecretInputs(
-        address=facts.address,
+        addresses=facts.addresses,
         advertise_address=facts.advertise_address,
+        endpoint_host=facts.endpoint_host,
+        endpoint_port=facts.endpoint_port,
+        tunnel_host=facts.tunnel_host,
         checksums=checksums,
         datastore_endpoints=",".join(view.endpoints) if view else "",
         schema=facts.schema,
@@ -110,7 +124,7 @@ def secret_manifest(tenant: TenantControlPlane, spec: SecretSpec, uid: str, data
             "name": tenant.secret_name(spec.suffix),
             "namespace": tenant.namespace,
             "labels": _labels(tenant, spec),
-            "annotations": {names.ANNOTATION_CHECKSUM: checksum(data)},
+            "annotations": {**spec.annotations, names.ANNOTATION_CHECKSUM: checksum(data)},
             "ownerReferences": [owner_reference(tenant, uid)],
         },
         "data": {key: base64.b64encode(value).decode() for key, value in data.items()},
@@ -156,6 +170,14 @@ class _Run:
         self.issued.add(spec.suffix)
         self.signers.add(spec.signer)
         self.changes.append(self._issue(spec, name, reason))
+
+    def decide_encryption(self) -> None:
+        wanted = encryption.of(self.tenant, self.observed)
+        if wanted.spec is None:
+            return
+        self.decide(wanted.spec)
+        if not wanted.used:
+            self.checksums.pop(names.ENCRYPTION)
 
     def read_signers(self) -> None:
         """What is to be signed needs the signer's key, as far as that exists already."""

@@ -73,6 +73,7 @@ class SecretSpec:
     permanent: made once, never replaced; its loss is an error once the tenant lives.
     signer: name of the Secret (suffix) whose key signs the content, "" when none of this tenant's does.
     inputs: everything the content follows from, but for randomness; UNKNOWN inside while not known yet.
+    annotations: beside the checksum, given with the content.
     """
 
     suffix: str
@@ -85,6 +86,7 @@ class SecretSpec:
     lifecycle: str = ""
     secret_type: str = "Opaque"
     stage: int = 0
+    annotations: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def digest(self) -> str:
@@ -131,8 +133,11 @@ def expiry(data: Data) -> datetime | None:
 class SecretInputs:
     """What the Secrets follow from beside the spec. Texts may be UNKNOWN."""
 
-    address: str
+    addresses: tuple[str, ...]
     advertise_address: str
+    endpoint_host: str
+    endpoint_port: int
+    tunnel_host: str
     checksums: Mapping[str, str]
     datastore_endpoints: str
     schema: str
@@ -142,11 +147,12 @@ class SecretInputs:
     datastore_driver: str
 
 
-def authority_specs(tenant: TenantControlPlane) -> list[SecretSpec]:
-    """The Secrets that are made once: both authorities and the service-account key pair."""
+def authority_specs(tenant: TenantControlPlane, own: KeyPair | None = None) -> list[SecretSpec]:
+    """The Secrets that are made once: both authorities and the service-account key pair. own: the user's pair to take over."""
     algorithm = KeyAlgorithm(tenant.key_algorithm)
+    make = _take_over(own) if own else _make_authority("ca", "kubernetes", algorithm)
     return [
-        SecretSpec(names.CA, "ca", {}, _check_authority("ca"), _make_authority("ca", "kubernetes", algorithm), permanent=True),
+        SecretSpec(names.CA, "ca", {}, _check_authority("ca"), make, permanent=True),
         SecretSpec(
             names.FRONT_PROXY_CA,
             "front-proxy-ca-certificate",
@@ -184,8 +190,7 @@ def leaf_specs(tenant: TenantControlPlane, inputs: SecretInputs, renew_before: t
     if inputs.datastore_driver == "etcd":
         specs.append(maker.datastore_certificate(LeafRequest(inputs.user, client=True)))
     if tenant.addons.konnectivity:
-        request = LeafRequest("system:konnectivity-server", client=True)
-        specs.append(maker.konnectivity_certificate(request))
+        specs.append(maker.konnectivity_certificate(_konnectivity(inputs)))
         specs.append(maker.konnectivity_kubeconfig(f"https://127.0.0.1:{tenant.network.port}", tenant.name))
     return specs
 
@@ -193,7 +198,7 @@ def leaf_specs(tenant: TenantControlPlane, inputs: SecretInputs, renew_before: t
 def _kubeconfig_specs(tenant: TenantControlPlane, inputs: SecretInputs, maker: _LeafMaker) -> list[SecretSpec]:
     port = tenant.network.port
     local, inside = f"https://127.0.0.1:{port}", f"https://{tenant.service_host}:{port}"
-    outside = f"https://{url_host(inputs.advertise_address)}:{port}"
+    outside = f"https://{url_host(inputs.endpoint_host)}:{inputs.endpoint_port}"
     admin = LeafRequest("kubernetes-admin", (CLUSTER_ADMINS,), client=True)
     super_admin = LeafRequest("kubernetes-super-admin", ("system:masters",), client=True)
     return [
@@ -243,9 +248,20 @@ def _api_server(tenant: TenantControlPlane, inputs: SecretInputs) -> LeafRequest
         f"{tenant.name}.{tenant.namespace}.svc.cluster.local",
     ]
     addresses = ["127.0.0.1", *(api_service_ip(cidr) for cidr in tenant.network.service_cidrs)]
-    for name in (inputs.address, inputs.advertise_address, *tenant.network.cert_sans):
+    for name in (*_published(inputs), *tenant.network.cert_sans):
         (addresses if is_address(name) else dns).append(name)
     return LeafRequest("kube-apiserver", (), _unique(dns), _unique(addresses), server=True)
+
+
+def _konnectivity(inputs: SecretInputs) -> LeafRequest:
+    """One certificate for both sides of konnectivity: client of the API server, server of the agents."""
+    hosts = _published(inputs)
+    dns, addresses = [host for host in hosts if not is_address(host)], [host for host in hosts if is_address(host)]
+    return LeafRequest("system:konnectivity-server", (), _unique(dns), _unique(addresses), client=True, server=True)
+
+
+def _published(inputs: SecretInputs) -> tuple[str, ...]:
+    return (*inputs.addresses, inputs.advertise_address, inputs.endpoint_host, inputs.tunnel_host)
 
 
 def _unique(items: list[str]) -> tuple[str, ...]:
@@ -268,12 +284,33 @@ def _check_authority(stem: str) -> Check:
 
 def _make_authority(stem: str, common_name: str, algorithm: KeyAlgorithm) -> Make:
     def make(authorities: Authorities, now: datetime) -> dict[str, bytes]:
-        pair = new_ca(common_name, algorithm=algorithm, now=now)
-        data = {f"{stem}.crt": pair.certificate, f"{stem}.key": pair.key}
-        # Cluster API's provider reads the pair under these names (kamaji.md §9).
-        return {**data, "tls.crt": pair.certificate, "tls.key": pair.key} if stem == "ca" else data
+        return _authority_data(stem, new_ca(common_name, algorithm=algorithm, now=now))
 
     return make
+
+
+def _take_over(own: KeyPair) -> Make:
+    return lambda authorities, now: _authority_data("ca", own)
+
+
+def _authority_data(stem: str, pair: KeyPair) -> dict[str, bytes]:
+    data = {f"{stem}.crt": pair.certificate, f"{stem}.key": pair.key}
+    # Cluster API's provider reads the pair under these names (kamaji.md §9).
+    return {**data, "tls.crt": pair.certificate, "tls.key": pair.key} if stem == "ca" else data
+
+
+def own_authority(data: Data, now: datetime) -> KeyPair:
+    """The pair in a Secret of the user's: tls.crt and tls.key, or ca.crt and ca.key. Raises PkiError when it cannot sign.
+
+    Of a chain only the first certificate counts: the one whose key it is, which the control plane's programs accept alone.
+    """
+    for stem in ("tls", "ca"):
+        if data.get(f"{stem}.crt") and data.get(f"{stem}.key"):
+            end = b"-----END CERTIFICATE-----"
+            pair = KeyPair(data[f"{stem}.crt"].partition(end)[0] + end + b"\n", data[f"{stem}.key"])
+            check_ca(pair, now=now)
+            return pair
+    raise PkiError("holds neither tls.crt and tls.key nor ca.crt and ca.key")
 
 
 def _check_sa(data: Data, authorities: Authorities, now: datetime) -> str | None:

@@ -18,7 +18,9 @@ class Stage(IntEnum):
     CHAINED_LEAVES = 31  # kubeconfigs built on a certificate Secret
     ADDRESSED = 40  # what holds the published address
     DEPLOYMENT = 50
+    SCALE = 55  # the number that the resource shows
     TENANT = 60
+    REWRITE = 65  # what is stored with an older key
     PRUNE = 70
 
 

@@ -14,7 +14,8 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._api import name
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.unknown import has_unknown
 from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.management import common
-from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.facts import derive
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile import encryption
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.facts import derive, endpoint
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.observed import Desired, Observed
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.plan import Plan
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.secret_plan import secret_specs
@@ -120,6 +121,8 @@ class _Builder:
             "hosted": {
                 "engineVersion": ENGINE_VERSION,
                 "installed": self._installed() or None,
+                **self._addresses(),
+                "encryption": self._encryption(),
                 "secrets": self._records(),
                 "dataStores": self._stores() or None,
                 "deferred": [path for item in self.plan.deferred for path in item.to_result()["fields"]] or None,
@@ -152,8 +155,26 @@ class _Builder:
         return list(dict.fromkeys((*self.observed.recorded_overrides, *now)))
 
     def _endpoint(self) -> str | None:
-        address = derive(self.desired, self.observed).advertise_address
-        return None if has_unknown(address) else f"{url_host(address)}:{self.desired.tenant.network.port}"
+        found = endpoint(self.desired, self.observed)
+        return f"{url_host(found[0])}:{found[1]}" if found else None
+
+    def _addresses(self) -> Json:
+        """Recorded so that they are kept while the Service is away."""
+        facts = derive(self.desired, self.observed)
+        found = {"addresses": list(facts.addresses), "advertiseAddress": facts.advertise_address}
+        return {key: value for key, value in found.items() if not has_unknown(value)}
+
+    def _encryption(self) -> Json | None:
+        """How far the way to the wanted keys is; as recorded while the Secret was not read."""
+        tenant = self.desired.tenant
+        state = self.observed.secrets.get(tenant.secret_name(names.ENCRYPTION))
+        if state is None:
+            return None
+        if state.data is None:
+            recorded: Json | None = self._recorded("hosted", "encryption")
+            return recorded
+        found = encryption.of(tenant, self.observed)
+        return {"stage": found.stage, "key": found.key or None, "resources": sorted(encryption.read_layout(state.data))}
 
     def _storage(self) -> Json | None:
         view = self.observed.datastore
@@ -185,7 +206,30 @@ class _Builder:
             "version": {"version": version, "status": self.phase()},
             "deployment": self._parts.deployment(),
             "service": self._parts.service(common.API_SERVER),
+            "ingress": self._ingress(),
+            "gateway": self._gateway(tenant.name),
         }
+
+    def _ingress(self) -> Json | None:
+        live = self.observed.find("Ingress", self.desired.tenant.name)
+        if live is None:
+            return None
+        identity = {key: live["metadata"][key] for key in ("name", "namespace")}
+        return {**identity, "loadBalancer": live.get("status", {}).get("loadBalancer") or None}
+
+    def _gateway(self, name: str) -> Json | None:
+        """The live route and where it says its backend is found."""
+        live = self.observed.find("TLSRoute", name)
+        if live is None:
+            return None
+        port = next((rule["backendRefs"][0]["port"] for rule in live["spec"].get("rules", [])), None)
+        route = self.desired.tenant.gateway
+        published = (route and route.port) if name == self.desired.tenant.name else None
+        points = [
+            {"type": "Hostname", "value": host, "port": published or port, "urls": [f"https://{host}:{published or port}"]}
+            for host in live["spec"].get("hostnames", [])
+        ]
+        return {"routeRef": {"name": name}, "accessPoints": points}
 
     def _addons(self) -> Json:
         path = ("addons", "konnectivity")
@@ -196,6 +240,7 @@ class _Builder:
                 **self._parts.konnectivity(),
                 "certificate": self._secret(names.KONNECTIVITY_CERTIFICATE, *path, "certificate"),
                 "kubeconfig": self._secret(names.KONNECTIVITY_KUBECONFIG, *path, "kubeconfig"),
+                "gateway": self._gateway(self.desired.tenant.name + names.TUNNEL_ROUTE),
             },
         }
 

@@ -21,9 +21,9 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.facts
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.fields import FieldChange, diff
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.secrets import digest
 
-# Secrets whose change rolls the pods: suffix → component of the pod label that carries the checksum.
+# Secrets whose change rolls the pods: suffix → component of the pod label that carries the checksum. The API server's own
+# certificate is not among them: it reads that file again by itself.
 COMPONENTS: Final[Mapping[str, str]] = {
-    names.API_SERVER: "api-server-certificate",
     names.API_SERVER_KUBELET_CLIENT: "api-server-kubelet-client-certificate",
     names.CA: "ca",
     names.CONTROLLER_MANAGER_KUBECONFIG: "controller-manager-kubeconfig",
@@ -31,8 +31,16 @@ COMPONENTS: Final[Mapping[str, str]] = {
     names.FRONT_PROXY_CLIENT: "front-proxy-client-certificate",
     names.SERVICE_ACCOUNT: "service-account",
     names.SCHEDULER_KUBECONFIG: "scheduler-kubeconfig",
+    names.KONNECTIVITY_CERTIFICATE: "konnectivity-certificate",
 }
-_ROLLING: Final = (*COMPONENTS, names.DATASTORE_CONFIG, names.DATASTORE_CERTIFICATE)
+_ROLLING: Final = (*COMPONENTS, names.DATASTORE_CONFIG, names.DATASTORE_CERTIFICATE, names.ENCRYPTION)
+# What a record says of the way its fingerprint was taken, and the Secrets that went into it. Pods made before the first number
+# was written also have to be rolled with the API server's certificate: konnectivity serves with it and reads it once.
+_FORMAT: Final = 2
+_ROLLING_OF: Final[Mapping[int, tuple[str, ...]]] = {
+    1: (names.API_SERVER, *(suffix for suffix in _ROLLING if suffix not in (names.KONNECTIVITY_CERTIFICATE, names.ENCRYPTION))),
+    _FORMAT: _ROLLING,
+}
 # Parts of the spec that never reach a pod: changing them is no reason to roll.
 _OUTSIDE_PODS: Final = (
     ("controlPlane", "deployment", "replicas"),
@@ -62,20 +70,25 @@ def settle(
     body: the Deployment as this engine builds it, from the definition alone.
     """
     fresh = body["spec"]["template"]
-    inputs = _inputs(tenant, facts)
     record = _record(live)
-    if record and not rollout_now and not has_unknown(inputs) and record["inputs"] == digest(inputs):
+    if record and not rollout_now and _same_inputs(record, tenant, facts):
         kept = record["template"]
         put_off = tuple(diff(_wrap(fresh), _wrap(kept), names.FIELD_MANAGER)) + tuple(_gone(fresh, kept))
-        return _with_template(body, kept, record["inputs"]), put_off
-    return _with_template(body, fresh, digest(inputs)), ()
+        return _with_record(body, record), put_off
+    inputs = digest(_inputs(tenant, facts, _FORMAT))
+    return _with_record(body, {"format": _FORMAT, "inputs": inputs, "template": fresh}), ()
 
 
-def _with_template(body: Json, template: Json, inputs: str) -> Json:
-    record = json.dumps({"inputs": inputs, "template": template}, sort_keys=True, ensure_ascii=False)
+def _same_inputs(record: Json, tenant: TenantControlPlane, facts: Facts) -> bool:
+    inputs = _inputs(tenant, facts, record.get("format", 1))
+    return not has_unknown(inputs) and bool(record["inputs"] == digest(inputs))
+
+
+def _with_record(body: Json, record: Json) -> Json:
+    text = json.dumps(record, sort_keys=True, ensure_ascii=False)
     metadata = dict(body["metadata"])
-    metadata["annotations"] = {**metadata.get("annotations", {}), names.ANNOTATION_TEMPLATE: record}
-    return {**body, "metadata": metadata, "spec": {**body["spec"], "template": template}}
+    metadata["annotations"] = {**metadata.get("annotations", {}), names.ANNOTATION_TEMPLATE: text}
+    return {**body, "metadata": metadata, "spec": {**body["spec"], "template": record["template"]}}
 
 
 def _record(live: Json | None) -> Json | None:
@@ -89,7 +102,7 @@ def _record(live: Json | None) -> Json | None:
     return record if isinstance(record, dict) and {"inputs", "template"} <= record.keys() else None
 
 
-def _inputs(tenant: TenantControlPlane, facts: Facts) -> Json:
+def _inputs(tenant: TenantControlPlane, facts: Facts, form: int) -> Json:
     """Everything the pods follow from that is not this engine's own choice."""
     # Only with overrides: without them the fingerprint must stay what earlier versions of the collection wrote.
     overrides: Json = {"overrides": facts.overrides} if facts.overrides else {}
@@ -99,7 +112,7 @@ def _inputs(tenant: TenantControlPlane, facts: Facts) -> Json:
         "advertiseAddress": facts.advertise_address,
         "schema": facts.schema,
         "user": facts.user,
-        "checksums": {suffix: facts.checksums.get(suffix) for suffix in _ROLLING},
+        "checksums": {suffix: facts.checksums.get(suffix) for suffix in _ROLLING_OF[form]},
     }
 
 

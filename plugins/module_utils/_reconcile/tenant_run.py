@@ -15,24 +15,26 @@ from typing import Final
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api import names
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import HostedKubernetesError
-from ansible_collections.hosted.kubernetes.plugins.module_utils._api.readiness import deployment_problem
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.readiness import deployment_problem, pod_counts
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json, ObjectRef, resource_of
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.share import overrides_of
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.tenant_control_plane import Gateway, Ingress
 from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.driver import Driver
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.client import Client, ListResult
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.wait import WaitTimeout, wait_for, wait_until
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile import status as status_of
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile import upgrade
-from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.access import TenantAccess, answers, pod_reasons
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.access import TenantAccess, pod_reasons
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.execute import Clients, Executor
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.facts import (
-    control_plane_address,
     derive,
-    service_address,
+    endpoint,
+    service_addresses,
 )
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.observe import (
     observe_management,
     observe_nodes,
+    observe_own_authority,
     observe_tenant,
     read_secrets,
     secret_state,
@@ -42,10 +44,12 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.plan 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.planner import plan as make_plan
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.secret_plan import plan_secrets
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.secrets import url_host
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.serving import wait_served
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.stages import Stage
 
 # Between two looks at what cannot be watched: a network path, files inside a container.
 _PAUSE_S: Final = 0.5
+_MOST_STEPS: Final = 8
 _AUTHORITIES: Final = (names.CA, names.FRONT_PROXY_CA, names.SERVICE_ACCOUNT)
 _KUBECONFIG_KEY: Final = "super-admin.svc"
 
@@ -106,6 +110,7 @@ class TenantRun:
         self.context, self.desired, self.observed = context, desired, observed
         self.outcome = Outcome(desired.tenant.key)
         self._stack = ExitStack()
+        self._access: TenantAccess | None = None
         self._inside: Client | None = None
         self._planned: tuple[Observed, Plan] | None = None
         self._exposed = False
@@ -132,7 +137,9 @@ class TenantRun:
             if self._planned and self._planned[0] is self.observed:
                 return self._planned[1]
             # An authority that a living tenant lacks is an error of the plan: it is looked for before.
-            self._find_unlabelled(ObjectRef("v1", "Secret", self._key[0], self.desired.tenant.secret_name(name)) for name in _AUTHORITIES)
+            kept = (*_AUTHORITIES, names.ENCRYPTION) if self.desired.tenant.api_server.encryption else _AUTHORITIES
+            self._find_unlabelled(ObjectRef("v1", "Secret", self._key[0], self.desired.tenant.secret_name(name)) for name in kept)
+            self.observed = observe_own_authority(self.context.client, self.desired.tenant, self.observed, self.context.now())
             result = make_plan(self.desired, self.observed, self.context.now())
             if result.unread:
                 self.observed = read_secrets(self.context.client, self.observed, self._key, result.unread)
@@ -204,6 +211,8 @@ class TenantRun:
         Without may_change it only waits, and ends as soon as a change is due.
         """
         made: set[object] = set()
+        # Keys are changed in steps, each with the same objects; so many suffice for any way.
+        steps, keys = _MOST_STEPS, self.desired.tenant.secret_name(names.ENCRYPTION)
         while True:
             plan = self.plan()
             self.outcome.deferred = plan.deferred
@@ -211,6 +220,9 @@ class TenantRun:
                 return
             runnable = plan.runnable()
             if runnable:
+                if steps and any(change.object.name == keys for change in runnable):
+                    steps -= 1
+                    made.clear()
                 self._refuse_repetition(runnable, made)
                 self._make(runnable)
             elif plan:
@@ -295,7 +307,7 @@ class TenantRun:
         """Once nothing is left to do: wait until it works. True when something new was learned and a new plan is due."""
         tenant = self.desired.tenant
         service = self.observed.find("Service", tenant.name)
-        if service and not tenant.network.address and service_address(tenant, service) is None:
+        if service and self._is_addressed_by_others and not service_addresses(tenant, service):
             with self._timed("address"):
                 self._wait_address()
             return True
@@ -310,14 +322,23 @@ class TenantRun:
                 self._wait_rollout()
             if any(change.action is Action.ROLLOUT for change in self.outcome.changes):
                 self._reconnect()
+            with self._timed("certificate"):
+                self._wait_served()
             with self._timed("exposed"):
                 self._wait_exposed()
+            return bool(self.plan())
         return False
+
+    @property
+    def _is_addressed_by_others(self) -> bool:
+        """Whether the address comes from the Service: with node ports, as with one of its own, the definition has it."""
+        tenant = self.desired.tenant
+        return not tenant.network.address and tenant.service.service_type != "NodePort"
 
     def _wait_address(self) -> None:
         tenant = self.desired.tenant
         try:
-            service = self._wait("Service", lambda live: bool(live and service_address(tenant, live)))
+            service = self._wait("Service", lambda live: bool(live and service_addresses(tenant, live)))
         except WaitTimeout as error:
             raise HostedKubernetesError(
                 f"TenantControlPlane {tenant.key}: Service {tenant.key} got no address; is a load balancer installed (role "
@@ -381,17 +402,28 @@ class TenantRun:
         )
         self.observed = replace(self.observed, pods=tuple(pods.values()))
 
+    def _wait_served(self) -> None:
+        """A certificate that was made for pods that run already; new pods start with theirs."""
+        name = self.desired.tenant.secret_name(names.API_SERVER)
+        state, changes = self.observed.secrets.get(name), self.outcome.changes
+        new_pods = any(change.stage == Stage.DEPLOYMENT and change.action in (Action.CREATE, Action.ROLLOUT) for change in changes)
+        issued = any(change.object.name == name and change.action is Action.ISSUE for change in changes)
+        if not issued or new_pods or self._access is None or state is None or state.data is None:
+            return
+        authority, deadline = self._access.authority, self.context.deadline
+        wait_served(self.context.client, self.desired.tenant, self.observed.pods, state.data, authority, deadline)
+
     def _wait_exposed(self) -> None:
         """Until the published endpoint answers from here; an address that exists in the management cluster only is looked at once."""
-        tenant, endpoint = self.desired.tenant, self._endpoint()
-        while not self._exposed and endpoint:
-            self._exposed = answers(*endpoint)
+        tenant, published = self.desired.tenant, self._endpoint()
+        while not self._exposed and published and self._access:
+            self._exposed = self._access.answers(published)
             if self._exposed or not self.context.wait_exposed or not tenant.is_published:
                 return
             if time.monotonic() > self.context.deadline:
                 raise HostedKubernetesError(
-                    f"TenantControlPlane {tenant.key}: is Ready, but not Exposed: {url_host(endpoint[0])}:{endpoint[1]} does not answer "
-                    "from this machine; look at the load balancer and at routes and firewalls on the way, or say wait_exposed: false "
+                    f"TenantControlPlane {tenant.key}: is Ready, but not Exposed: {url_host(published[0])}:{published[1]} does not answer "
+                    f"from this machine; look at {_PUBLISHERS[type(tenant.route)]} and at routes and firewalls on the way, or say wait_exposed: false "
                     "when only workers have to reach it"
                 )
             time.sleep(_PAUSE_S)
@@ -406,15 +438,14 @@ class TenantRun:
             kubeconfig = (state.data or {}).get(_KUBECONFIG_KEY)
             if kubeconfig is None:
                 raise HostedKubernetesError(f"TenantControlPlane {self.desired.tenant.key}: Secret {name} has no {_KUBECONFIG_KEY}")
-            access = TenantAccess(self.context.client, self.desired.tenant, kubeconfig, self._endpoint())
-            self._inside = self._stack.enter_context(access)
-            self._exposed = access.exposed
+            self._access = TenantAccess(self.context.client, self.desired.tenant, kubeconfig, self._endpoint())
+            self._inside = self._stack.enter_context(self._access)
+            self._exposed = self._access.exposed
         self._inside.get_raw("/readyz")
         return self._inside
 
     def _endpoint(self) -> tuple[str, int] | None:
-        address = control_plane_address(self.desired.tenant, self.observed)
-        return (address, self.desired.tenant.network.port) if address else None
+        return endpoint(self.desired, self.observed)
 
     @property
     def _selector(self) -> str:
@@ -449,19 +480,20 @@ def _makes(change: Change) -> bool:
 
 
 def _unfinished(pods: Mapping[tuple[str, str], Json]) -> list[tuple[str, str]]:
-    """The names of pods that run, will run or are ending; evicted and failed ones stay as records until somebody collects them."""
-    return [
-        key
-        for key, pod in pods.items()
-        if pod["metadata"].get("deletionTimestamp") or (pod.get("status") or {}).get("phase") not in ("Failed", "Succeeded")
-    ]
+    return [key for key, pod in pods.items() if pod_counts(pod)]
 
 
+_PUBLISHERS: Final[Mapping[type, str]] = {
+    type(None): "the load balancer",
+    Ingress: "the Ingress, its controller (which must pass TLS through), the DNS name",
+    Gateway: "the Gateway, its TLS listener, the DNS name",
+}
 _PHASES: Final[Mapping[int, str]] = {
     Stage.LEAVES: "keys",
     Stage.CHAINED_LEAVES: "keys",
     Stage.ADDRESSED: "keys",
     Stage.DEPLOYMENT: "deployment",
     Stage.TENANT: "tenant_objects",
+    Stage.REWRITE: "rewrite",
     Stage.PRUNE: "prune",
 }

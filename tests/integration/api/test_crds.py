@@ -18,6 +18,7 @@ import yaml
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import KAMAJI_API_VERSION, Json
 from ansible_collections.hosted.kubernetes.tests.support.apiserver import ApiServer, RequestError
 from ansible_collections.hosted.kubernetes.tests.support.bundle import COLLECTION
+from ansible_collections.hosted.kubernetes.tests.support.examples import NAMES, example
 from ansible_collections.hosted.kubernetes.tests.support.tenant_cases import (
     BAD,
     BAD_CHANGES,
@@ -126,6 +127,11 @@ def _loose(schema: Json, path: str) -> list[str]:
 def test_good(create: Create, name: str) -> None:
     body = definition(GOOD[name])
     assert create(body)["spec"] == body["spec"], "nothing is added to or taken from what the user wrote"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_examples(create: Create, name: str) -> None:
+    assert create(example(name))["spec"] == example(name)["spec"]
 
 
 @pytest.mark.parametrize("name", GOOD_CHANGES)

@@ -55,8 +55,8 @@ def test_looking_costs_the_same_for_one_and_for_many(ground: Ground, fleet: list
     assert one.writes == []
     assert many.writes == []
     assert without_pages(many, first) == without_pages(one, lonely)
-    # One for each of nine kinds, all tenants (their networks may overlap), and the DataStore.
-    assert len(one.calls) == 11
+    # One for each of eleven kinds, all tenants (their networks may overlap), and the DataStore.
+    assert len(one.calls) == 13
 
 
 def test_one_that_differs_among_many_is_the_only_one_worked_on(fleet: list[Tenant]) -> None:

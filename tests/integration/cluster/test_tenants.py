@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 import re
 import signal
@@ -32,6 +33,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile impor
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.engine import Settings
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.info import tenants_info
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.observe import observe_tenant, secret_state
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.serving import presented
 from ansible_collections.hosted.kubernetes.plugins.modules import tenant_kubeconfig
 from ansible_collections.hosted.kubernetes.tests.support.cluster import Cluster
 from ansible_collections.hosted.kubernetes.tests.support.modules import run_module
@@ -329,6 +331,69 @@ def test_five_tenants_at_once_without_a_restart(fleet: Fleet) -> None:
     ]
     assert restarts == []
     fleet.run(*definitions, absent=True)
+
+
+# Settings of a tenant that runs
+
+
+@pytest.fixture(scope="module")
+def blue(fleet: Fleet) -> Iterator[Json]:
+    """A tenant with one pod and no addons."""
+    definition = fleet.definition("blue")
+    definition["spec"]["addons"] = {}
+    fleet.run(definition)
+    yield definition
+    fleet.run(definition, absent=True)
+
+
+def changed(definition: Json, **kubernetes: Any) -> Json:
+    return {**definition, "spec": {**definition["spec"], "kubernetes": {**definition["spec"]["kubernetes"], **kubernetes}}}
+
+
+def uids(fleet: Fleet) -> set[str]:
+    return {pod["metadata"]["uid"] for pod in fleet.pods("blue")}
+
+
+def test_names_are_served_when_the_call_returns_and_no_pod_is_replaced(fleet: Fleet, blue: Json) -> None:
+    before = uids(fleet)
+    named = {**blue, "spec": {**blue["spec"], "networkProfile": {"certSANs": ["api.blue.example"]}}}
+    secret = fleet.client.get(resource_of("Secret"), "blue-ca", NAMESPACE)
+    assert secret
+    authority = (secret_state(secret, None).data or {})["ca.crt"]
+    run = fleet.run(named)
+    print(f"names are served after {run.tenant['durations']}")
+    host, _unused, port = run.tenant["endpoint"].rpartition(":")
+    assert presented((host, int(port)), "api.blue.example", authority), "all names that the call has added are served"
+    assert uids(fleet) == before
+    assert not fleet.run(named).changed
+    fleet.run(blue)
+    assert presented((host, int(port)), "api.blue.example", authority) is None
+    assert uids(fleet) == before
+
+
+def test_encryption_comes_is_rotated_and_goes_in_one_call_each(fleet: Fleet, blue: Json) -> None:
+    endpoint = fleet.run(blue, check=True).tenant["endpoint"]
+
+    def word() -> bytes:
+        with fleet.inside("blue", endpoint) as inside:
+            found = inside.get(resource_of("Secret"), "told", "default")
+        return base64.b64decode((found or {})["data"]["word"])
+
+    with fleet.inside("blue", endpoint) as inside:
+        metadata = {"name": "told", "namespace": "default"}
+        inside.create({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": {"word": "hush"}})
+    steps: tuple[Json, ...] = ({"encryption": {}}, {"encryption": {"rotation": "2"}}, {})
+    for settings in steps:
+        wanted = changed(blue, **settings)
+        run = fleet.run(wanted)
+        assert run.tenant["phase"] == "Ready"
+        assert [change["action"] for change in run.plan].count("rewrite") == 1
+        assert word() == b"hush"
+        live = fleet.client.get(resource_of("TenantControlPlane"), "blue", NAMESPACE)
+        recorded = (live or {})["status"]["hosted"].get("encryption", {})
+        assert recorded.get("stage") == ("Encrypted" if settings else None)
+        assert not fleet.run(wanted).changed
+    assert fleet.client.get(resource_of("Secret"), "blue-encryption-configuration", NAMESPACE) is None
 
 
 def test_killed_after_every_single_change(fleet: Fleet) -> None:

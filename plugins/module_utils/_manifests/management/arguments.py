@@ -15,6 +15,7 @@ from typing import Final
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api import konnectivity
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.tenant_control_plane import Konnectivity, TenantControlPlane
+from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.management import api_server_files
 from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.management.config_maps import (
     EGRESS_SELECTOR_KEY,
     KONNECTIVITY_SOCKET,
@@ -31,6 +32,7 @@ KONNECTIVITY_HEALTH_PORT: Final = 8134
 # How long a stopping API server keeps serving, so that no load balancer, proxy or kept connection meets a closed port.
 SHUTDOWN_DELAY_S: Final = 10
 _SHUTDOWN_DELAY: Final = "--shutdown-delay-duration"
+_FEATURE_GATES: Final = "--feature-gates"
 _DURATION: Final = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)")
 _UNIT_S: Final = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 
@@ -58,7 +60,10 @@ def api_server(tenant: TenantControlPlane, inputs: ManagementInputs) -> list[str
         "--tls-cert-file": f"{PKI_DIR}/apiserver.crt",
         "--tls-private-key-file": f"{PKI_DIR}/apiserver.key",
         **_etcd(inputs.datastore),
+        **api_server_files.flags(tenant),
     }
+    if inputs.encryption_checksum:
+        managed["--encryption-provider-config"] = api_server_files.ENCRYPTION_PATH
     if tenant.addons.konnectivity:
         managed["--egress-selector-config-file"] = f"{EGRESS_DIR}/{EGRESS_SELECTOR_KEY}"
     extra = tenant.deployment.extra_args.get("apiServer", ())
@@ -73,9 +78,9 @@ def api_server(tenant: TenantControlPlane, inputs: ManagementInputs) -> list[str
         # Ends watches in time; without it a server with open watches lingers for a minute.
         "--shutdown-watch-termination-grace-period": "10s",
     }
-    if "--authorization-config" not in map(flag_name, extra):
+    if "--authorization-config" not in {*managed, *map(flag_name, extra)}:
         defaults["--authorization-mode"] = "Node,RBAC"
-    return merge(managed, defaults, extra)
+    return merge(managed, {**defaults, **_feature_gates(tenant, "apiServer")}, extra)
 
 
 def controller_manager(tenant: TenantControlPlane) -> list[str]:
@@ -103,7 +108,7 @@ def controller_manager(tenant: TenantControlPlane) -> list[str]:
         "--service-cluster-ip-range": ",".join(tenant.network.service_cidrs),
         "--use-service-account-credentials": "true",
     }
-    return merge({}, defaults, tenant.deployment.extra_args.get("controllerManager", ()))
+    return merge({}, {**defaults, **_feature_gates(tenant, "controllerManager")}, tenant.deployment.extra_args.get("controllerManager", ()))
 
 
 def scheduler(tenant: TenantControlPlane) -> list[str]:
@@ -116,7 +121,7 @@ def scheduler(tenant: TenantControlPlane) -> list[str]:
         "--kubeconfig": kubeconfig,
         "--leader-elect": "true",
     }
-    return merge(managed, {}, tenant.deployment.extra_args.get("scheduler", ()))
+    return merge(managed, _feature_gates(tenant, "scheduler"), tenant.deployment.extra_args.get("scheduler", ()))
 
 
 def konnectivity_server(tenant: TenantControlPlane, addon: Konnectivity, version: str, replicas: int | None) -> list[str]:
@@ -127,8 +132,8 @@ def konnectivity_server(tenant: TenantControlPlane, addon: Konnectivity, version
         "--agent-port": str(addon.server.port),
         "--agent-service-account": "konnectivity-agent",
         "--authentication-audience": "system:konnectivity-server",
-        "--cluster-cert": f"{PKI_DIR}/apiserver.crt",
-        "--cluster-key": f"{PKI_DIR}/apiserver.key",
+        "--cluster-cert": f"{PKI_DIR}/konnectivity.crt",
+        "--cluster-key": f"{PKI_DIR}/konnectivity.key",
         "--health-port": str(KONNECTIVITY_HEALTH_PORT),
         "--kubeconfig": f"{KUBERNETES_DIR}/konnectivity-server.conf",
         "--mode": "grpc",
@@ -152,9 +157,12 @@ def shutdown_delay_s(tenant: TenantControlPlane) -> int:
 
 
 def merge(managed: Mapping[str, str], defaults: Mapping[str, str], extra: Sequence[str]) -> list[str]:
-    """Return our flags, sorted, then the user's in their order, without those that are managed."""
+    """Return our flags, sorted, then the user's in their order, without those that are managed.
+
+    Feature gates add up, whichever way they are given.
+    """
     user = [arg for arg in extra if flag_name(arg) not in managed]
-    named = {flag_name(arg) for arg in user}
+    named = {flag_name(arg) for arg in user} - {_FEATURE_GATES}
     own = {**{name: value for name, value in defaults.items() if name not in named}, **managed}
     return [f"{name}={own[name]}" for name in sorted(own)] + user
 
@@ -162,6 +170,12 @@ def merge(managed: Mapping[str, str], defaults: Mapping[str, str], extra: Sequen
 def flag_name(argument: str) -> str:
     """Return "--name" of "--name=value"; underscores count as dashes, as for the components themselves."""
     return argument.partition("=")[0].replace("_", "-")
+
+
+def _feature_gates(tenant: TenantControlPlane, component: str) -> dict[str, str]:
+    gates = tenant.api_server.feature_gates.get(component) or {}
+    text = ",".join(f"{name}={str(on).lower()}" for name, on in sorted(gates.items()))
+    return {_FEATURE_GATES: text} if text else {}
 
 
 def _etcd(datastore: DatastoreInputs) -> dict[str, str]:

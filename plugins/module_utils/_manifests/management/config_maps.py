@@ -11,7 +11,7 @@ from typing import Final
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api import names
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.tenant_control_plane import TenantControlPlane
-from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.management import common
+from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.management import api_server_files, common
 from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.management.inputs import ManagementInputs
 
 KONNECTIVITY_SOCKET: Final = "/run/konnectivity/konnectivity-server.socket"
@@ -21,7 +21,8 @@ EGRESS_SELECTOR_KEY: Final = "egress-selector-configuration.yaml"
 def kubeadm_config(tenant: TenantControlPlane, inputs: ManagementInputs) -> Json:
     """Return the ConfigMap with what kubeadm would have been given, as JSON (kubeadm.k8s.io/v1beta4)."""
     network = tenant.network
-    sans = dict.fromkeys((*network.cert_sans, tenant.name, tenant.service_host, inputs.address, inputs.advertise_address))
+    routed = (tenant.route.hostname,) if tenant.route else ()
+    sans = dict.fromkeys((*network.cert_sans, tenant.name, tenant.service_host, *inputs.addresses, inputs.advertise_address, *routed))
     cluster = {
         "apiVersion": "kubeadm.k8s.io/v1beta4",
         "kind": "ClusterConfiguration",
@@ -55,6 +56,12 @@ def egress_selector(tenant: TenantControlPlane, inputs: ManagementInputs) -> Jso
         "egressSelections": [{"name": "cluster", "connection": connection}],
     }
     return _config_map(tenant, names.EGRESS_SELECTOR, inputs.uid, {EGRESS_SELECTOR_KEY: _json(configuration)})
+
+
+def api_server_configuration(tenant: TenantControlPlane, inputs: ManagementInputs) -> Json | None:
+    """Return the ConfigMap with the API server's configuration files; None when the tenant has none."""
+    contents = api_server_files.files(tenant)
+    return _config_map(tenant, names.API_SERVER_CONFIGURATION, inputs.uid, contents) if contents else None
 
 
 def _config_map(tenant: TenantControlPlane, suffix: str, uid: str, data: dict[str, str]) -> Json:

@@ -12,7 +12,14 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._api import konn
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.tenant_control_plane import Konnectivity, TenantControlPlane
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.versions import image_tag
-from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.management import arguments, common, probes, security, volumes
+from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.management import (
+    api_server_files,
+    arguments,
+    common,
+    probes,
+    security,
+    volumes,
+)
 from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.management.inputs import ManagementInputs
 
 # Measured idle use, rounded up; a start takes far more CPU and borrows it.
@@ -41,6 +48,12 @@ def _api_server(tenant: TenantControlPlane, inputs: ManagementInputs) -> Json:
     container["ports"] = [_port("apiserver", port)]
     if tenant.addons.konnectivity:
         container["volumeMounts"].append(_socket_mount())
+    audit = tenant.api_server.audit
+    if audit and audit.volume_name:
+        container["env"] = [_pod_name("POD_NAME")]
+        # Several pods may write into one volume.
+        folder = {"name": audit.volume_name, "mountPath": api_server_files.AUDIT_LOG_DIR, "subPathExpr": "$(POD_NAME)"}
+        container["volumeMounts"].append(folder)
     return {**container, **probes.api_server(deployment.probes, port)}
 
 
@@ -82,12 +95,11 @@ def _konnectivity(tenant: TenantControlPlane, addon: Konnectivity, replicas: int
         resources=addon.server.resources or {"requests": _REQUESTS["konnectivity"]},
         context=security.container_security_context(tenant, addon.server.security_context),
     )
-    # Its lease bears this name: the same after a restart of the container.
-    server_id = {"name": "PROXY_SERVER_ID", "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.name"}}}
     return {
         **container,
         "args": arguments.konnectivity_server(tenant, addon, version, replicas),
-        "env": [server_id],
+        # Its lease bears this name: the same after a restart of the container.
+        "env": [_pod_name("PROXY_SERVER_ID")],
         "ports": [
             _port("agentport", addon.server.port),
             _port("adminport", arguments.KONNECTIVITY_ADMIN_PORT),
@@ -119,6 +131,10 @@ def _files_mount(container: str) -> Json:
 
 def _socket_mount() -> Json:
     return {"name": volumes.KONNECTIVITY_SOCKET_VOLUME, "mountPath": "/run/konnectivity"}
+
+
+def _pod_name(variable: str) -> Json:
+    return {"name": variable, "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.name"}}}
 
 
 def _port(name: str, number: int) -> Json:

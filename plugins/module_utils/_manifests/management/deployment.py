@@ -10,7 +10,12 @@ from typing import Final
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api import names
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.tenant_control_plane import TenantControlPlane
-from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.management import arguments, common, security
+from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.management import (
+    api_server_files,
+    arguments,
+    common,
+    security,
+)
 from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.management.containers import containers
 from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.management.inputs import ManagementInputs
 from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.management.volumes import volumes
@@ -67,10 +72,20 @@ def _template(tenant: TenantControlPlane, inputs: ManagementInputs, count: int |
                 **user.annotations,
                 f"{STORAGE_PREFIX}config": datastore.config_checksum,
                 f"{STORAGE_PREFIX}certificate": datastore.certificate_checksum,
+                **_configuration(tenant, inputs),
             },
         },
         "spec": _pod(tenant, inputs, count),
     }
+
+
+def _configuration(tenant: TenantControlPlane, inputs: ManagementInputs) -> dict[str, str]:
+    contents = api_server_files.files(tenant)
+    found = {
+        names.ANNOTATION_CONFIGURATION: api_server_files.checksum(contents) if contents else "",
+        names.ANNOTATION_ENCRYPTION: inputs.encryption_checksum,
+    }
+    return {name: value for name, value in found.items() if value}
 
 
 def _pod(tenant: TenantControlPlane, inputs: ManagementInputs, count: int | None) -> Json:
@@ -83,12 +98,14 @@ def _pod(tenant: TenantControlPlane, inputs: ManagementInputs, count: int | None
         "serviceAccountName": wanted.service_account_name,
         "terminationGracePeriodSeconds": arguments.shutdown_delay_s(tenant) + _DRAIN_S,
         "topologySpreadConstraints": _spread(tenant),
-        "volumes": volumes(tenant),
+        "volumes": volumes(tenant, inputs),
     }
     optional: Json = {
         "affinity": wanted.affinity,
+        "imagePullSecrets": list(wanted.image_pull_secrets),
         "initContainers": list(wanted.additional_init_containers),
         "nodeSelector": dict(wanted.node_selector),
+        "priorityClassName": wanted.priority_class_name,
         "runtimeClassName": wanted.runtime_class_name,
         "securityContext": security.pod_security_context(tenant),
         "tolerations": list(wanted.tolerations),

@@ -30,16 +30,18 @@ class DatastoreInputs:
 class ManagementInputs:
     """Facts that come from the cluster. Any text may hold the UNKNOWN marker.
 
-    uid: of the TenantControlPlane. address: where the tenant is reached; advertise_address: what the API server calls
-    itself, an IP. endpoint: "host:port" as workers use it. checksums: component → checksum of the Secret, for those
-    whose change has to restart the pods. replicas: the number to write into the Deployment when the definition names
-    none; None leaves the number to whoever owns it (an autoscaler).
+    uid: of the TenantControlPlane. addresses: where its Service is reached, IPs and names, the published one first.
+    advertise_address: what the API server calls itself, an IP. endpoint: "host:port" as workers use it. checksums: component →
+    checksum of the Secret, for those whose change has to restart the pods. replicas: the number to write into the Deployment when the
+    definition names none; None leaves the number to whoever owns it (an autoscaler). encryption_checksum: of the Secret with the
+    encryption configuration, "" when the API server uses none.
     """
 
     uid: str
-    address: str
+    addresses: tuple[str, ...]
     advertise_address: str
     endpoint: str
     checksums: Mapping[str, str]
     datastore: DatastoreInputs
     replicas: int | None
+    encryption_checksum: str = ""

@@ -14,7 +14,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.manag
 def service(tenant: TenantControlPlane, inputs: ManagementInputs) -> Json:
     """Return the Service, named as the tenant. With NodePort the node ports equal the ports, as workers expect them."""
     kind, network = tenant.service.service_type, tenant.network
-    spec: Json = {"type": kind, "selector": common.selector(tenant), "ports": _ports(tenant)}
+    spec: Json = {"type": kind, "selector": common.selector(tenant), "ports": _ports(tenant), **_families(tenant)}
     if kind == "LoadBalancer":
         spec["allocateLoadBalancerNodePorts"] = tenant.service.allocate_node_ports
         if network.load_balancer_class:
@@ -29,6 +29,14 @@ def service(tenant: TenantControlPlane, inputs: ManagementInputs) -> Json:
         "metadata": common.metadata(tenant, tenant.name, "service", inputs.uid, tenant.service.metadata),
         "spec": spec,
     }
+
+
+def _families(tenant: TenantControlPlane) -> Json:
+    """Address families, the user's order kept. A dual-stack tenant gets both where the management cluster has both."""
+    wanted, dual_stack = tenant.service, len(tenant.network.service_cidrs) == 2
+    policy = wanted.ip_family_policy or ("PreferDualStack" if dual_stack and not wanted.ip_families else None)
+    fields: Json = {"ipFamilies": list(wanted.ip_families), "ipFamilyPolicy": policy}
+    return {key: value for key, value in fields.items() if value}
 
 
 def _ports(tenant: TenantControlPlane) -> list[Json]:

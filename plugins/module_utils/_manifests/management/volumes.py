@@ -10,8 +10,9 @@ from typing import Final
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api import names
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.tenant_control_plane import TenantControlPlane
-from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.management import common
+from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.management import api_server_files, common
 from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.management.config_maps import EGRESS_SELECTOR_KEY
+from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.management.inputs import ManagementInputs
 
 KONNECTIVITY_SOCKET_VOLUME: Final = "konnectivity-uds"
 _GROUP_READABLE: Final = 0o440
@@ -22,10 +23,10 @@ def files_volume_name(container: str) -> str:
     return f"{container}-files"
 
 
-def volumes(tenant: TenantControlPlane) -> list[Json]:
+def volumes(tenant: TenantControlPlane, inputs: ManagementInputs) -> list[Json]:
     """Return the volumes of the pod: one with the files of each container, then what is shared, then the user's."""
     result = [
-        _files(tenant, common.API_SERVER, _api_server(tenant)),
+        _files(tenant, common.API_SERVER, [*_api_server(tenant), *_encryption(tenant, inputs)]),
         _files(tenant, common.SCHEDULER, [_secret(tenant, names.SCHEDULER_KUBECONFIG, {"scheduler.conf": "scheduler.conf"})]),
         _files(tenant, common.CONTROLLER_MANAGER, _controller_manager(tenant)),
     ]
@@ -53,7 +54,29 @@ def _api_server(tenant: TenantControlPlane) -> list[Json]:
         path = f"konnectivity/configurations/{EGRESS_SELECTOR_KEY}"
         items = [{"key": EGRESS_SELECTOR_KEY, "path": path}]
         sources.append({"configMap": {"name": tenant.name + names.EGRESS_SELECTOR, "items": items}})
+    return sources + _configuration(tenant)
+
+
+def _configuration(tenant: TenantControlPlane) -> list[Json]:
+    """Configuration files of the API server, and the kubeconfigs of the webhooks they name."""
+    sources: list[Json] = [
+        {"secret": {"name": secret, "items": [{"key": key, "path": _below(f"{api_server_files.AUTHORIZATION_DIR}/{file}")}]}}
+        for secret, key, file in api_server_files.webhook_secrets(tenant)
+    ]
+    items = [{"key": name, "path": _below(f"{api_server_files.CONFIGURATION_DIR}/{name}")} for name in api_server_files.files(tenant)]
+    if items:
+        sources.append({"configMap": {"name": tenant.name + names.API_SERVER_CONFIGURATION, "items": items}})
     return sources
+
+
+def _encryption(tenant: TenantControlPlane, inputs: ManagementInputs) -> list[Json]:
+    path = {api_server_files.ENCRYPTION_FILE: _below(api_server_files.ENCRYPTION_PATH)}
+    return [_secret(tenant, names.ENCRYPTION, path)] if inputs.encryption_checksum else []
+
+
+def _below(path: str) -> str:
+    """A path inside the volume, which is mounted at /etc/kubernetes."""
+    return path.removeprefix("/etc/kubernetes/")
 
 
 def _controller_manager(tenant: TenantControlPlane) -> list[Json]:
@@ -70,8 +93,8 @@ def _konnectivity(tenant: TenantControlPlane) -> list[Json]:
     kubeconfig = {"konnectivity-server.conf": "konnectivity-server.conf"}
     return [
         _secret(tenant, names.KONNECTIVITY_KUBECONFIG, kubeconfig),
-        # Agents know the server by the API server's names, so it presents that certificate.
-        _pki(tenant, names.API_SERVER, "apiserver.crt", "apiserver.key"),
+        # Not the API server's: that one changes with the user's names, and this program reads its own only once.
+        _secret(tenant, names.KONNECTIVITY_CERTIFICATE, {"tls.crt": "pki/konnectivity.crt", "tls.key": "pki/konnectivity.key"}),
     ]
 
 

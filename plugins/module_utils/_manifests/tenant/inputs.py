@@ -17,12 +17,14 @@ class TenantInputs:
     endpoint_host, endpoint_port: the published endpoint, an address (IPv6 without brackets) or a name.
     ca_certificate_b64: base64 of the PEM of the tenant's certificate authority.
     advertise_address: the IP address behind Service default/kubernetes.
+    tunnel_host: where konnectivity is published, when that is not where the API server is.
     """
 
     endpoint_host: str
     endpoint_port: int
     ca_certificate_b64: str
     advertise_address: str
+    tunnel_host: str = ""
 
     @property
     def endpoint(self) -> str:

@@ -153,7 +153,7 @@ def _arguments(addon: Konnectivity, inputs: TenantInputs, *, by_leases: bool) ->
     ours = [
         "--logtostderr=true",
         "--ca-cert=/var/run/secrets/kubernetes.io/serviceaccount/ca.crt",
-        f"--proxy-server-host={inputs.endpoint_host}",
+        f"--proxy-server-host={inputs.tunnel_host or inputs.endpoint_host}",
         f"--proxy-server-port={addon.server.port}",
         f"--admin-server-port={_ADMIN_PORT}",
         f"--health-server-port={_HEALTH_PORT}",

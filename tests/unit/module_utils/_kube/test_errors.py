@@ -63,12 +63,14 @@ def test_conflict_names_managers_and_fields() -> None:
     error = _error(409, _status(409, "Conflict", "Apply failed with 2 conflicts", details={"causes": causes}))
     assert isinstance(error, ConflictError)
     assert error.msg.endswith("; field .spec.replicas belongs to manager kubectl-edit; field .spec.paused belongs to manager helm")
+    assert error.managers == {"kubectl-edit", "helm"}
 
 
 def test_conflict_of_versions_names_no_fields() -> None:
     error = _error(409, _status(409, "Conflict", "the object has been modified"))
     assert isinstance(error, ConflictError)
     assert error.msg.endswith("Conflict: the object has been modified")
+    assert error.managers == frozenset()
 
 
 def test_field_that_the_schema_lacks_is_the_objects_fault() -> None:

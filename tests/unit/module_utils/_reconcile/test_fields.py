@@ -14,7 +14,13 @@ import pytest
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.names import FIELD_MANAGER
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.unknown import UNKNOWN
-from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.fields import FieldChange, diff, equal_quantity, owned_fields
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.fields import (
+    FieldChange,
+    diff,
+    emptied_maps,
+    equal_quantity,
+    owned_fields,
+)
 from ansible_collections.hosted.kubernetes.tests.unit.module_utils._reconcile.recorded import DESIRED, recorded
 
 REMOVED: Final = object()
@@ -321,3 +327,33 @@ def test_only_what_an_apply_of_ours_owns_counts(spoil: Callable[[Json], None]) -
 )
 def test_quantities(left: Any, right: Any, equal: bool) -> None:
     assert equal_quantity(left, right) is equal
+
+
+def custom(spec: Json, owned: Json) -> Json:
+    entry = {"manager": FIELD_MANAGER, "operation": "Apply", "fieldsV1": {"f:spec": owned}}
+    return {"metadata": {"managedFields": [entry]}, "spec": spec}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "live", "owned", "expected"),
+    [
+        pytest.param({"a": {}}, {"a": {"b": 1}}, {"f:a": {"f:b": {}}}, {"spec": {"a": {"b": None}}}, id="the last field"),
+        pytest.param({"a": {}}, {"a": {"b": 1, "c": 2}}, {"f:a": {"f:b": {}}}, {}, id="somebody else's stays"),
+        pytest.param({"a": {"b": 2}}, {"a": {"b": 1}}, {"f:a": {"f:b": {}}}, {}, id="changed"),
+        pytest.param({}, {"a": {"b": 1}}, {"f:a": {"f:b": {}}}, {}, id="gone with its map"),
+        pytest.param({"a": {}}, {}, {}, {}, id="new"),
+        pytest.param(
+            {"x": {"a": {}, "c": {}}},
+            {"x": {"a": {"b": 1}, "c": {"d": {"e": 1}}}},
+            {"f:x": {"f:a": {"f:b": {}}, "f:c": {"f:d": {"f:e": {}}}}},
+            {"spec": {"x": {"a": {"b": None}, "c": {"d": None}}}},
+            id="two of them, deeper",
+        ),
+    ],
+)
+def test_maps_that_become_empty(wanted: Json, live: Json, owned: Json, expected: Json) -> None:
+    assert emptied_maps({"spec": wanted}, custom(live, owned), FIELD_MANAGER) == expected
+
+
+def test_no_map_becomes_empty_in_what_does_not_exist() -> None:
+    assert emptied_maps({"spec": {"a": {}}}, None, FIELD_MANAGER) == {}

@@ -59,10 +59,13 @@ def test_everything_is_made_in_order() -> None:
     assert not changes.unread
     stages = [change.stage for change in changes]
     assert stages == sorted(stages)
-    assert {change.action for change in changes} == {Action.CREATE, Action.ISSUE, Action.GRANT}
+    assert {change.action for change in changes} == {Action.CREATE, Action.ISSUE, Action.GRANT, Action.SCALE}
     management = [item for item in summary(changes) if "acme" in item[0]]
     assert management[0] == ("TenantControlPlane acme", "create")
-    assert [item for item in management if item[0].split()[0] != "ConfigMap"][-1] == ("Deployment acme", "create")
+    assert [item for item in management if item[0].split()[0] != "ConfigMap"][-2:] == [
+        ("Deployment acme", "create"),
+        ("TenantControlPlane acme", "scale"),
+    ]
     assert [change.object.kind for change in changes if change.cluster is Cluster.DATASTORE] == list(PARTS)
     assert summary(changes)[0] == ("Namespace tenants", "create")
 
@@ -114,7 +117,7 @@ def test_prediction_holds() -> None:
         for change in plan(wanted, observed, NOW)
     }
     assert made <= listed
-    assert len(predicted) == len(made) + len(PARTS) + 2  # the namespace, the resource
+    assert len(predicted) == len(made) + len(PARTS) + 3  # the namespace, the resource and its number of pods
 
 
 # Drift
@@ -194,6 +197,44 @@ def test_service_that_is_made_again_keeps_its_cluster_ip() -> None:
     resource = {**live(definition(**spec)), "status": {"controlPlaneEndpoint": "10.96.7.7:6443"}}
     again = plan(wanted, Observed(resource=resource, datastore=store()), NOW)
     assert (found(again, "Service").body or {})["spec"]["clusterIP"] == "10.96.7.7"
+
+
+def test_service_with_a_load_balancers_name_keeps_its_cluster_ip() -> None:
+    """It is what the API server calls itself."""
+    recorded = {"hosted": {"addresses": ["lb.example.com"], "advertiseAddress": "10.96.7.7"}}
+    again = plan(desired(**ASLEEP), Observed(resource={**live(definition(**ASLEEP)), "status": recorded}, datastore=store()), NOW)
+    assert (found(again, "Service").body or {})["spec"]["clusterIP"] == "10.96.7.7"
+    named = plan(
+        desired(**ASLEEP, networkProfile__advertiseAddress="192.0.2.8"),
+        Observed(resource={**live(definition(**ASLEEP)), "status": recorded}, datastore=store()),
+        NOW,
+    )
+    assert "clusterIP" not in (found(named, "Service").body or {})["spec"]
+
+
+ROUTED: Final[Json] = {**ASLEEP, "controlPlane__service__serviceType": "ClusterIP", "networkProfile__address": "10.96.7.7"}
+
+
+@pytest.mark.parametrize(
+    ("way", "made"),
+    [
+        ("ingress", [("Ingress acme", "create")]),
+        ("gateway", [("TLSRoute acme", "create"), ("TLSRoute acme-konnectivity", "create")]),
+    ],
+)
+def test_a_route_comes_and_goes(way: str, made: list[tuple[str, str]]) -> None:
+    _wanted, observed = complete(**ROUTED)
+    route: Json = {f"controlPlane__{way}": {"hostname": "acme.example.com:443"}}
+    wanted = desired(**ROUTED, **route)
+    seen = later(observed)
+    changes = plan(wanted, read(seen, observed, plan(wanted, seen, NOW).unread), NOW)
+    assert [item for item in summary(changes) if item[0].split()[0] in ("Ingress", "TLSRoute")] == made
+    assert (found(changes, "ConfigMap", f"acme{names.KUBEADM_CONFIG}").body or {})["data"]["ClusterConfiguration"].count(
+        "acme.example.com:443"
+    ) == 1
+    after = follow(wanted, observed)
+    back = plan(desired(**ROUTED), after, NOW)
+    assert [item for item in summary(back) if item[1] == "delete"] == [(name, "delete") for name, _unused in made]
 
 
 # Replicas
@@ -331,6 +372,11 @@ def test_refused_while_it_is_being_deleted() -> None:
         (Observed(), {}, 'spec.dataStore "default" does not exist; create that DataStore first'),
         (Observed(datastore=store(error="DataStore default: no answer; start it")), {}, "DataStore default: no answer; start it"),
         (with_status(storage={"dataStoreName": "old"}), {}, 'spec.dataStore "default" is not where its data is, that is "old"'),
+        (
+            Observed(unserved=frozenset({"TLSRoute"}), datastore=store()),
+            {"controlPlane__gateway": {"hostname": "acme.example.com"}},
+            "spec.controlPlane.gateway needs TLSRoute of gateway.networking.k8s.io/v1, which the management cluster does not serve",
+        ),
         (with_status(hosted={"engineVersion": "99.0.0"}), {}, "last changed by hosted.kubernetes 99.0.0"),
     ],
 )

@@ -206,7 +206,14 @@ def test_name_added_and_removed(standing: tuple[Desired, Observed]) -> None:
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"networkProfile__address": "198.18.0.10"}, {names.API_SERVER, names.ADMIN_KUBECONFIG}),
+        (
+            {"networkProfile__address": "198.18.0.10"},
+            {names.API_SERVER, names.ADMIN_KUBECONFIG, names.KONNECTIVITY_CERTIFICATE, names.KONNECTIVITY_KUBECONFIG},
+        ),
+        (
+            {"controlPlane__gateway": {"hostname": "acme.example.com:443"}},
+            {names.API_SERVER, names.ADMIN_KUBECONFIG, names.KONNECTIVITY_CERTIFICATE, names.KONNECTIVITY_KUBECONFIG},
+        ),
         (
             {"networkProfile__port": 6444},
             {names.ADMIN_KUBECONFIG, names.CONTROLLER_MANAGER_KUBECONFIG, names.SCHEDULER_KUBECONFIG, names.KONNECTIVITY_KUBECONFIG},

@@ -31,6 +31,10 @@ from ansible_collections.hosted.kubernetes.tests.unit.module_utils._reconcile.wo
 
 SERVICE, NETWORK, KUBELET = "controlPlane__service", "networkProfile", "kubernetes__kubelet"
 SERVER, AGENT = "addons__konnectivity__server", "addons__konnectivity__agent"
+AUDIT: Final = "kubernetes__audit"
+RULES: Final = [{"level": "None"}]
+VOLUME: Final = {"controlPlane__deployment__additionalVolumes": [{"name": "audit", "emptyDir": {}}]}
+LOGGED: Final = {**VOLUME, f"{AUDIT}__policy__rules": RULES, f"{AUDIT}__log__volumeName": "audit"}
 PATCH: Final = [{"op": "add", "path": "/added", "value": 1}]
 
 
@@ -88,6 +92,30 @@ ROWS: Final = (
     Row(f"{AGENT}__hostNetwork", True),
     Row(f"{AGENT}__mode", "Deployment"),
     Row(f"{AGENT}__replicas", 3, {f"{AGENT}__mode": "Deployment"}),
+    Row(f"{SERVICE}__ipFamilies", ["IPv6"]),
+    Row(f"{SERVICE}__ipFamilyPolicy", "PreferDualStack"),
+    *(
+        Row(f"{AUDIT}__policy__{key}", value, beside)
+        for key, value, beside in (
+            ("rules", [{"level": "Metadata"}], {}),
+            ("omitStages", ["RequestReceived"], {f"{AUDIT}__policy__rules": RULES}),
+            ("omitManagedFields", True, {f"{AUDIT}__policy__rules": RULES}),
+        )
+    ),
+    *(
+        Row(f"{AUDIT}__log__{key}", value, LOGGED if key != "volumeName" else {**VOLUME, f"{AUDIT}__policy__rules": RULES})
+        for key, value in (("volumeName", "audit"), ("maxAgeDays", 7), ("maxBackups", 3), ("maxSizeMegabytes", 50), ("compress", True))
+    ),
+    Row(
+        "kubernetes__authentication__jwt",
+        [{"issuer": {"url": "https://id.example.com", "audiences": ["a"]}, "claimMappings": {"username": {"claim": "sub", "prefix": ""}}}],
+    ),
+    Row("kubernetes__authentication__anonymous__enabled", False),
+    Row(
+        "kubernetes__authentication__anonymous__conditions", [{"path": "/livez"}], {"kubernetes__authentication__anonymous__enabled": True}
+    ),
+    Row("kubernetes__authorization__authorizers", [{"type": "RBAC", "name": "rbac"}, {"type": "Node", "name": "node"}]),
+    *(Row(f"kubernetes__featureGates__{component}", {"AllAlpha": False}) for component in ("apiServer", "controllerManager", "scheduler")),
     Row("writePermissions__blockCreation", True),
     Row("writePermissions__blockUpdate", True),
     Row("writePermissions__blockDeletion", True),
@@ -97,6 +125,10 @@ ELSEWHERE: Final = {
     "dataStore": "test_planner.py: another one is refused",
     "kubernetes__version": "test_upgrade.py",
     "certificates__keyAlgorithm": "test_secret_plan.py: keys that are made from then on",
+    "certificates__authority__secretName": "tests/integration/api/test_engine_keys.py: a Secret of the user's",
+    "kubernetes__encryption__resources": "test_encryption.py: in steps over running pods",
+    "kubernetes__encryption__provider": "test_encryption.py",
+    "kubernetes__encryption__rotation": "test_encryption.py",
 }
 # Of the pods' shape and of exposure: tests/unit/module_utils/_manifests/management.
 _OTHERS: Final = ("controlPlane__deployment", "controlPlane__ingress", "controlPlane__gateway")

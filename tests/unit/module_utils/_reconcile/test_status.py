@@ -82,6 +82,25 @@ def test_ready() -> None:
     assert found["hosted"]["installed"] is True
 
 
+def test_addresses_are_recorded() -> None:
+    found = status(*running(), UP)
+    assert (found["hosted"]["addresses"], found["hosted"]["advertiseAddress"]) == (["198.18.0.200"], "198.18.0.200")
+
+
+def test_routes() -> None:
+    spec: Json = {"controlPlane__gateway": {"hostname": "acme.example.com:443", "parentRefs": [{"name": "public"}]}}
+    found = status(*running(**spec), UP)
+    assert found["controlPlaneEndpoint"] == "acme.example.com:443"
+    assert found["kubernetesResources"]["gateway"] == {
+        "routeRef": {"name": "acme"},
+        "accessPoints": [{"type": "Hostname", "value": "acme.example.com", "port": 443, "urls": ["https://acme.example.com:443"]}],
+    }
+    assert found["addons"]["konnectivity"]["gateway"]["accessPoints"][0]["urls"] == ["https://acme.example.com:8132"]
+    ingress = status(*running(controlPlane__ingress={"hostname": "acme.example.com"}), UP)
+    assert ingress["kubernetesResources"]["ingress"] == {"name": "acme", "namespace": "tenants"}
+    assert "gateway" not in ingress["kubernetesResources"]
+
+
 @pytest.mark.parametrize(
     ("spec", "ready", "recorded", "health", "phase"),
     [
@@ -216,7 +235,7 @@ def test_every_field_of_the_reference() -> None:
         },
         "conditions": set(),
         "controlPlaneEndpoint": set(),
-        "hosted": {"engineVersion", "installed", "secrets"},
+        "hosted": {"addresses", "advertiseAddress", "engineVersion", "installed", "secrets"},
         "kubeadmPhase": {"bootstrapToken": {"checksum", "lastUpdate"}},
         "kubeadmconfig": {"checksum", "configmapName", "lastUpdate"},
         "kubeconfig": dict.fromkeys(("admin", "controllerManager", "scheduler"), SECRET_FIELDS),

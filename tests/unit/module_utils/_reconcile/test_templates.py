@@ -18,12 +18,16 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources i
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.unknown import UNKNOWN
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile import templates
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.facts import Facts
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.secrets import digest
 from ansible_collections.hosted.kubernetes.tests.unit.module_utils._reconcile.world import desired, live
 
 FACTS: Final = Facts(
     uid="8d0f",
-    address="198.18.0.200",
+    addresses=("198.18.0.200",),
     advertise_address="198.18.0.200",
+    endpoint_host="198.18.0.200",
+    endpoint_port=6443,
+    tunnel_host="198.18.0.200",
     schema="tenants_acme",
     user="tenants_acme",
     checksums=dict.fromkeys([*templates.COMPONENTS, names.DATASTORE_CONFIG, names.DATASTORE_CERTIFICATE], "c0"),
@@ -62,7 +66,8 @@ def test_endpoints_of_another_store_roll_the_pods() -> None:
 
 def test_fingerprint_without_overrides_is_that_of_earlier_versions() -> None:
     """Otherwise the first run of this version would take its own differences for the user's, and roll every tenant."""
-    assert set(templates._inputs(desired().tenant, FACTS)) == {"spec", "advertiseAddress", "schema", "user", "checksums"}
+    for form in (1, 2):
+        assert set(templates._inputs(desired().tenant, FACTS, form)) == {"spec", "advertiseAddress", "schema", "user", "checksums"}
 
 
 def standing(**spec: Any) -> Json:
@@ -170,11 +175,12 @@ def test_everything_around_the_template_is_applied_at_once() -> None:
     [
         replace(FACTS, advertise_address="198.18.0.201"),
         replace(FACTS, schema="other"),
-        replace(FACTS, checksums={**FACTS.checksums, names.API_SERVER: "c1"}),
+        replace(FACTS, checksums={**FACTS.checksums, names.FRONT_PROXY_CLIENT: "c1"}),
+        replace(FACTS, checksums={**FACTS.checksums, names.KONNECTIVITY_CERTIFICATE: "c1"}),
         replace(FACTS, checksums={**FACTS.checksums, names.DATASTORE_CERTIFICATE: "c1"}),
         replace(FACTS, checksums={**FACTS.checksums, names.CA: UNKNOWN}),
     ],
-    ids=["address", "schema", "certificate", "datastore certificate", "not known yet"],
+    ids=["address", "schema", "certificate", "konnectivity", "datastore certificate", "not known yet"],
 )
 def test_keys_and_addresses_roll(facts: Facts) -> None:
     body, deferred = settle(deployment("2"), standing(), facts=facts)
@@ -182,9 +188,47 @@ def test_keys_and_addresses_roll(facts: Facts) -> None:
     assert deferred == []
 
 
-def test_secrets_that_no_pod_reads_roll_none() -> None:
-    facts = replace(FACTS, checksums={**FACTS.checksums, names.ADMIN_KUBECONFIG: "c1", names.KONNECTIVITY_KUBECONFIG: "c1"})
+@pytest.mark.parametrize("suffix", [names.ADMIN_KUBECONFIG, names.KONNECTIVITY_KUBECONFIG, names.API_SERVER])
+def test_secrets_that_no_pod_reads_and_that_are_read_again_roll_none(suffix: str) -> None:
+    facts = replace(FACTS, checksums={**FACTS.checksums, suffix: "c1"})
     assert settle(deployment("2"), standing(), facts=facts)[1] == [ARGUMENTS]
+
+
+def of_the_first_format(found: Json) -> Json:
+    """As engines wrote it that took the API server's certificate into account, and not konnectivity's."""
+    old = copy.deepcopy(found)
+    spec = {key: value for key, value in desired().tenant.spec.items() if key != "controlPlane"}
+    suffixes = {*FACTS.checksums, names.API_SERVER} - {names.KONNECTIVITY_CERTIFICATE}
+    inputs = {
+        "spec": {**spec, "addons": {"konnectivity": {}}},
+        "advertiseAddress": FACTS.advertise_address,
+        "schema": FACTS.schema,
+        "user": FACTS.user,
+        "checksums": dict.fromkeys(suffixes, "c0"),
+    }
+    record = {"inputs": digest(inputs), "template": found["spec"]["template"]}
+    old["metadata"]["annotations"][names.ANNOTATION_TEMPLATE] = json.dumps(record)
+    return old
+
+
+WITH_SERVING: Final = replace(FACTS, checksums={**FACTS.checksums, names.API_SERVER: "c0"})
+
+
+def test_record_of_an_older_engine_still_defers() -> None:
+    found = of_the_first_format(standing())
+    body, deferred = settle(
+        deployment("2"), found, facts=replace(WITH_SERVING, checksums={**WITH_SERVING.checksums, names.KONNECTIVITY_CERTIFICATE: "c1"})
+    )
+    assert (body["spec"], deferred) == (found["spec"], [ARGUMENTS])
+    assert json.loads(body["metadata"]["annotations"][names.ANNOTATION_TEMPLATE]) == json.loads(
+        found["metadata"]["annotations"][names.ANNOTATION_TEMPLATE]
+    )
+
+
+def test_pods_of_an_older_engine_are_rolled_with_the_certificate_that_konnectivity_reads_once() -> None:
+    facts = replace(WITH_SERVING, checksums={**WITH_SERVING.checksums, names.API_SERVER: "c1"})
+    body, deferred = settle(deployment("2"), of_the_first_format(standing()), facts=facts)
+    assert (body["spec"], deferred) == (deployment("2")["spec"], [])
 
 
 def test_what_somebody_did_to_the_template_is_taken_back_to_the_recorded_one() -> None:

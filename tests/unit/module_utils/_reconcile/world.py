@@ -24,6 +24,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._api.tenant_cont
 from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.driver import IsolationState
 from ansible_collections.hosted.kubernetes.plugins.module_utils._pki.certificates import new_ca
 from ansible_collections.hosted.kubernetes.plugins.module_utils._pki.keys import KeyAlgorithm
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile import replicas
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile import status as status_of
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.facts import derive
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.observe import secret_state
@@ -211,6 +212,9 @@ def _done(change: Change, wanted: Desired, observed: Observed, now: datetime) ->
         return _granted(observed, change.object)
     if change.object.kind == "Secret":
         return observed.with_secrets({change.object.name: _secret(change, wanted, observed, now)})
+    if change.action is Action.SCALE:
+        number = change.fields[0].after
+        return replace(observed, resource=placeholder(scaled(observed.resource or {}, number), number))
     body = None if change.action is Action.DELETE else live(change.body or {})
     if change.cluster is Cluster.TENANT:
         return observed.with_tenant_objects({change.object: body})
@@ -220,12 +224,46 @@ def _done(change: Change, wanted: Desired, observed: Observed, now: datetime) ->
         resource = observed.resource or {}
         return replace(observed, resource={**resource, "metadata": {**resource["metadata"], **(change.body or {})["metadata"]}})
     if change.object.kind == "TenantControlPlane":
-        return replace(observed, resource={**(body or {}), "status": observed.status})
+        return replace(observed, resource={**_kept_by_others(observed.resource, body or {}), "status": observed.status})
     before = observed.objects.get(change.object)
+    if body and before:
+        body["metadata"]["generation"] = before["metadata"]["generation"] + (body["spec"] != before["spec"] if "spec" in body else 0)
     if body and before and "status" in before:
         body["status"] = before["status"]
         body["metadata"]["generation"] = before["metadata"]["generation"] + 1
     return observed.with_objects({change.object: body})
+
+
+def scaled(resource: Json, number: int) -> Json:
+    """A resource after somebody used its scale subresource: nobody owns the number then."""
+    found = copy.deepcopy(resource)
+    found["spec"].setdefault("controlPlane", {}).setdefault("deployment", {})["replicas"] = number
+    for entry in found["metadata"].get("managedFields", []):
+        fields = entry["fieldsV1"].get("f:spec", {}).get("f:controlPlane", {}).get("f:deployment", {})
+        fields.pop("f:replicas", None)
+    return found
+
+
+def placeholder(resource: Json, number: int) -> Json:
+    """A resource whose number we wrote because nobody named one."""
+    found = copy.deepcopy(resource)
+    found["metadata"].setdefault("annotations", {})[names.ANNOTATION_REPLICAS] = str(number)
+    return found
+
+
+def _kept_by_others(before: Json | None, applied: Json) -> Json:
+    """What we do not own stays as it is when we apply a definition without it."""
+    number, result = replicas.stored(before or {}), applied
+    note = ((before or {}).get("metadata", {}).get("annotations") or {}).get(names.ANNOTATION_REPLICAS)
+    ours = _owns_replicas(before or {})
+    if number is not None and replicas.stored(applied) is None and not ours:
+        result = scaled(result, number)
+    return placeholder(result, int(note)) if note else result
+
+
+def _owns_replicas(resource: Json) -> bool:
+    entries = resource.get("metadata", {}).get("managedFields", [])
+    return any("f:replicas" in entry["fieldsV1"].get("f:spec", {}).get("f:controlPlane", {}).get("f:deployment", {}) for entry in entries)
 
 
 def _granted(observed: Observed, part: ObjectRef) -> Observed:
@@ -241,10 +279,12 @@ def _secret(change: Change, wanted: Desired, observed: Observed, now: datetime) 
     if change.action is Action.DELETE:
         return None
     before = observed.secrets.get(change.object.name)
-    if change.action is Action.PATCH:
+    if change.action in (Action.PATCH, Action.REWRITE):
         assert before
         data = {key: base64.b64encode(value).decode() for key, value in (before.data or {}).items()}
-        merged = {**before.metadata, **(change.body or {})["metadata"], "resourceVersion": str(next(_versions))}
+        given = (change.body or {})["metadata"]
+        annotations = {**before.metadata.get("annotations", {}), **given.get("annotations", {})}
+        merged = {**before.metadata, **given, "annotations": annotations, "resourceVersion": str(next(_versions))}
         return secret_state({"metadata": merged, "data": data}, before.record)
     facts = derive(wanted, observed)
     facts = replace(facts, checksums=plan_secrets(wanted, observed, facts, now).checksums)

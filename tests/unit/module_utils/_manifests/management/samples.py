@@ -43,7 +43,7 @@ def inputs(**changes: Any) -> ManagementInputs:
     )
     values: dict[str, Any] = {
         "uid": "8d0f",
-        "address": "198.18.0.200",
+        "addresses": ("198.18.0.200",),
         "advertise_address": "198.18.0.200",
         "endpoint": "198.18.0.200:6443",
         "checksums": {"ca": "aa", "api-server-certificate": "bb"},

@@ -12,6 +12,7 @@ import pytest
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.unknown import UNKNOWN
 from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.management import arguments
+from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.management.deployment import deployment
 from ansible_collections.hosted.kubernetes.tests.unit.module_utils._manifests.management.samples import inputs, tenant
 
 ADMISSION = (
@@ -86,8 +87,8 @@ KONNECTIVITY = [
     "--agent-port=8132",
     "--agent-service-account=konnectivity-agent",
     "--authentication-audience=system:konnectivity-server",
-    "--cluster-cert=/etc/kubernetes/pki/apiserver.crt",
-    "--cluster-key=/etc/kubernetes/pki/apiserver.key",
+    "--cluster-cert=/etc/kubernetes/pki/konnectivity.crt",
+    "--cluster-key=/etc/kubernetes/pki/konnectivity.key",
     "--enable-lease-controller=true",
     "--health-port=8134",
     "--kubeconfig=/etc/kubernetes/konnectivity-server.conf",
@@ -206,6 +207,28 @@ def test_konnectivity_server(server: dict[str, Any], version: str, replicas: int
     wanted = tenant(addons__konnectivity__server=server)
     assert wanted.addons.konnectivity
     assert arguments.konnectivity_server(wanted, wanted.addons.konnectivity, version, replicas) == expected
+
+
+@pytest.mark.parametrize("hardening", ["restricted", "none"])
+@pytest.mark.parametrize("dual_stack", [False, True], ids=["single stack", "dual stack"])
+@pytest.mark.parametrize("tunnel", [False, True], ids=["no konnectivity", "konnectivity"])
+def test_all_flags_of_all_containers(tunnel: bool, dual_stack: bool, hardening: str) -> None:
+    spec: dict[str, Any] = {"controlPlane__deployment__hardening": hardening, **(DUAL_STACK if dual_stack else {})}
+    if not tunnel:
+        spec["addons__konnectivity"] = None
+    expected = {
+        "kube-apiserver": API_SERVER if tunnel else replaced(API_SERVER, ("--egress-selector-config-file",)),
+        "kube-scheduler": SCHEDULER,
+        "kube-controller-manager": CONTROLLER_MANAGER,
+        **({"konnectivity-server": KONNECTIVITY} if tunnel else {}),
+    }
+    if dual_stack:
+        expected["kube-apiserver"] = replaced(expected["kube-apiserver"], service_cluster_ip_range="fd00:1::/112,10.100.0.0/16")
+        expected["kube-controller-manager"] = replaced(
+            CONTROLLER_MANAGER, cluster_cidr="fd00:2::/56,10.200.0.0/16", service_cluster_ip_range="fd00:1::/112,10.100.0.0/16"
+        )
+    pod = deployment(tenant(**spec), inputs())["spec"]["template"]["spec"]
+    assert {item["name"]: item["args"] for item in pod["containers"]} == expected
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,8 @@ import pytest
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json
 from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.management.deployment import deployment
+from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.tenant.inputs import TenantInputs
+from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.tenant.objects import objects as tenant_objects
 from ansible_collections.hosted.kubernetes.tests.unit.module_utils._manifests.management.samples import inputs, tenant
 
 DEPLOYMENT = "controlPlane__deployment__"
@@ -148,8 +150,8 @@ def test_each_container_mounts_only_the_keys_it_needs() -> None:
     assert secret_keys("kube-scheduler-files") == {("acme-scheduler-kubeconfig", "scheduler.conf")}
     assert secret_keys("konnectivity-server-files") == {
         ("acme-konnectivity-kubeconfig", "konnectivity-server.conf"),
-        ("acme-api-server-certificate", "apiserver.crt"),
-        ("acme-api-server-certificate", "apiserver.key"),
+        ("acme-konnectivity-certificate", "tls.crt"),
+        ("acme-konnectivity-certificate", "tls.key"),
     }
     for item in pod()["containers"]:
         files = [mount["name"] for mount in item["volumeMounts"] if mount["name"].endswith("-files")]
@@ -251,18 +253,58 @@ def test_fields_of_the_user_reach_the_pod() -> None:
         "tolerations": [{"operator": "Exists"}],
         "affinity": {"nodeAffinity": {}},
         "runtimeClassName": "kata",
+        "priorityClassName": "tenants",
+        "imagePullSecrets": [{"name": "mirror"}],
         "serviceAccountName": "robot",
         "automountServiceAccountToken": True,
         "resources": {"apiServer": {"limits": {"cpu": "1"}}},
         "additionalInitContainers": [{"name": "init", "image": "i"}],
+        "additionalContainers": [{"name": "side", "image": "s"}],
         "additionalVolumes": [{"name": "audit", "emptyDir": {}}],
         "additionalVolumeMounts": {"apiServer": [{"name": "audit", "mountPath": "/audit"}]},
     }
     result = pod(**{DEPLOYMENT + field: value for field, value in given.items()})
-    for field in ("nodeSelector", "tolerations", "affinity", "runtimeClassName", "serviceAccountName", "automountServiceAccountToken"):
+    for field in given.keys() & result.keys():
         assert result[field] == given[field]
+    assert given.keys() - result.keys() == {
+        "resources",
+        "additionalInitContainers",
+        "additionalContainers",
+        "additionalVolumes",
+        "additionalVolumeMounts",
+    }
     assert result["initContainers"] == given["additionalInitContainers"]
     assert given["additionalVolumes"][0] in result["volumes"]
     api_server = next(item for item in result["containers"] if item["name"] == "kube-apiserver")
     assert api_server["resources"] == {"limits": {"cpu": "1"}}
     assert api_server["volumeMounts"][0] == {"name": "audit", "mountPath": "/audit"}
+    assert result["containers"][0] == given["additionalContainers"][0]
+
+
+def test_fields_that_are_not_set_are_not_there() -> None:
+    unset = {"nodeSelector", "tolerations", "affinity", "runtimeClassName", "priorityClassName", "imagePullSecrets", "initContainers"}
+    assert not unset & pod().keys()
+    assert pod()["serviceAccountName"] == "default"
+
+
+def test_images_of_a_registry_of_ones_own() -> None:
+    """All of them, those of the addons inside the tenant cluster too."""
+    wanted = tenant(
+        controlPlane__deployment__registrySettings={"registry": "mirror.example"}, addons__konnectivity={"agent": {"mode": "Deployment"}}
+    )
+    made = [deployment(wanted, inputs()), *tenant_objects(wanted, TenantInputs("198.51.100.10", 6443, "Q0E=", "198.51.100.10"))]
+    images = {
+        item["image"]
+        for body in made
+        if body["kind"] in ("Deployment", "DaemonSet")
+        for item in body["spec"]["template"]["spec"]["containers"]
+    }
+    assert {image.partition(":")[0] for image in images} == {
+        "mirror.example/kube-apiserver",
+        "mirror.example/kube-scheduler",
+        "mirror.example/kube-controller-manager",
+        "mirror.example/kas-network-proxy/proxy-server",
+        "mirror.example/kas-network-proxy/proxy-agent",
+        "mirror.example/kube-proxy",
+        "mirror.example/coredns",
+    }

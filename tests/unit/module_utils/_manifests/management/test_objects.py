@@ -57,7 +57,7 @@ def test_all_belong_to_the_tenant_and_are_kinds_the_engine_knows() -> None:
 
 
 def test_unknown_values_only_travel() -> None:
-    unknown = inputs(uid=UNKNOWN, address=UNKNOWN, advertise_address=UNKNOWN, endpoint=f"{UNKNOWN}:6443", checksums={"ca": UNKNOWN})
+    unknown = inputs(uid=UNKNOWN, addresses=(UNKNOWN,), advertise_address=UNKNOWN, endpoint=f"{UNKNOWN}:6443", checksums={"ca": UNKNOWN})
     assert all(has_unknown(item) for item in objects(tenant(), unknown))
 
 
@@ -101,6 +101,80 @@ def test_node_port_service_uses_the_same_number_on_the_nodes() -> None:
 def test_external_address(kind: str, allowed: bool, expected: list[str] | None) -> None:
     spec = {SERVICE + "serviceType": kind, "networkProfile__address": "192.0.2.7", "networkProfile__allowAddressAsExternalIP": allowed}
     assert made(**spec)["Service acme"]["spec"].get("externalIPs") == expected
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        ({}, {}),
+        (
+            {"networkProfile__serviceCidrs": ["fd00:1::/112", "10.96.0.0/16"]},
+            {"ipFamilyPolicy": "PreferDualStack"},
+        ),
+        (
+            {SERVICE + "ipFamilies": ["IPv6", "IPv4"], SERVICE + "ipFamilyPolicy": "RequireDualStack"},
+            {"ipFamilies": ["IPv6", "IPv4"], "ipFamilyPolicy": "RequireDualStack"},
+        ),
+        (
+            {SERVICE + "ipFamilies": ["IPv6"], "networkProfile__serviceCidrs": ["fd00:1::/112", "10.96.0.0/16"]},
+            {"ipFamilies": ["IPv6"]},
+        ),
+    ],
+)
+def test_address_families_of_the_service(spec: dict[str, Any], expected: Json) -> None:
+    found = made(**spec)["Service acme"]["spec"]
+    assert {key: value for key, value in found.items() if key.startswith("ipFamil")} == expected
+
+
+def test_ingress() -> None:
+    wanted = {"hostname": "acme.example.com:443", "ingressClassName": "haproxy", "additionalMetadata": {"annotations": {"pass": "tls"}}}
+    ingress = made(controlPlane__ingress=wanted)["Ingress acme"]
+    assert ingress["metadata"]["annotations"] == {"pass": "tls"}
+    assert ingress["metadata"]["labels"]["kamaji.clastix.io/component"] == "ingress"
+    assert ingress["spec"] == {
+        "ingressClassName": "haproxy",
+        "rules": [
+            {
+                "host": "acme.example.com",
+                "http": {
+                    "paths": [{"path": "/", "pathType": "Prefix", "backend": {"service": {"name": "acme", "port": {"number": 6443}}}}]
+                },
+            }
+        ],
+    }
+    assert "ingressClassName" not in made(controlPlane__ingress={"hostname": "a.example"})["Ingress acme"]["spec"]
+
+
+def test_routes_of_a_gateway() -> None:
+    parents = [{"name": "public", "sectionName": "kube-apiserver"}, {"name": "public", "sectionName": "other"}]
+    wanted = {"hostname": "acme.example.com:443", "parentRefs": parents, "additionalMetadata": {"labels": {"a": "b"}}}
+    found = made(controlPlane__gateway=wanted)
+    assert found["TLSRoute acme"]["spec"] == {
+        "hostnames": ["acme.example.com"],
+        "parentRefs": parents,
+        "rules": [{"backendRefs": [{"name": "acme", "port": 6443}]}],
+    }
+    assert found["TLSRoute acme-konnectivity"]["spec"] == {
+        "hostnames": ["acme.example.com"],
+        "parentRefs": [{"name": "public", "sectionName": "konnectivity-server", "port": 8132}],
+        "rules": [{"backendRefs": [{"name": "acme", "port": 8132}]}],
+    }
+    assert {found[name]["metadata"]["labels"]["kamaji.clastix.io/component"] for name in found if name.startswith("TLSRoute")} == {
+        "gateway",
+        "gateway-konnectivity",
+    }
+    assert all(found[name]["metadata"]["labels"]["a"] == "b" for name in found if name.startswith("TLSRoute"))
+
+
+def test_a_gateway_without_konnectivity_has_one_route() -> None:
+    found = made(controlPlane__gateway={"hostname": "acme.example.com"}, addons__konnectivity=None)
+    assert [name for name in found if name.startswith("TLSRoute")] == ["TLSRoute acme"]
+    assert "parentRefs" not in found["TLSRoute acme"]["spec"]
+
+
+def test_names_of_a_route_reach_the_kubeadm_configuration() -> None:
+    data = made(controlPlane__ingress={"hostname": "acme.example.com"})["ConfigMap acme-kubeadmconfig"]["data"]
+    assert "acme.example.com" in json.loads(data["ClusterConfiguration"])["apiServer"]["certSANs"]
 
 
 def test_metadata_of_the_user_reaches_the_service_and_cannot_hide_ours() -> None:

@@ -77,11 +77,12 @@ def test_leases_are_counted_only_when_both_sides_know_them(server: Json, agent: 
 
 
 def test_the_agent_needs_neither_kube_proxy_nor_coredns_to_come_up() -> None:
-    pod = _pod(_tenant(), TenantInputs("api.acme.example", 443, "Q0E=", "198.51.100.10"))
+    pod = _pod(_tenant(), TenantInputs("api.acme.example", 443, "Q0E=", "198.51.100.10", tunnel_host="198.51.100.10"))
     assert pod["containers"][0]["env"] == [
         {"name": "KUBERNETES_SERVICE_HOST", "value": "api.acme.example"},
         {"name": "KUBERNETES_SERVICE_PORT", "value": "443"},
     ]
+    assert "--proxy-server-host=198.51.100.10" in pod["containers"][0]["args"]
     assert pod["dnsPolicy"] == "Default"
 
 
