@@ -195,6 +195,7 @@ class Transport:
         else:
             trusted = "the given CA" if self.access.ca else "the CAs of this operating system; give the cluster's CA certificate"
             text = f"the certificate of the server is not signed by {trusted} ({error.verify_message})"
+            text += "; that CA is another cluster's: take it, or a kubeconfig, from this one" if self.access.ca else ""
         return f"{self._target()}: {text}" + (f". {self.access.note}" if self.access.note else "")
 
 

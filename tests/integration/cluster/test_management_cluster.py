@@ -116,7 +116,7 @@ def test_a_cluster_that_cannot_be_used_is_told_from_another(cluster: Cluster, tm
     foreign = json.loads(json.dumps(original))
     certificate = base64.b64encode(other.pair.certificate.read_bytes()).decode()
     foreign["clusters"][0]["cluster"]["certificate-authority-data"] = certificate
-    assert re.search(re.escape(server) + ".*not signed by the given CA", probe(foreign, path))
+    assert re.search(re.escape(server) + ".*kubeconfig.* is not signed by the given CA .*another cluster's: take it", probe(foreign, path))
 
     unknown = json.loads(json.dumps(original))
     unknown["users"][0]["user"] = {"token": "not-one-of-this-cluster"}
