@@ -69,7 +69,7 @@ test-roles: $(READY) ## roles run as playbooks on this machine, without any serv
 test-api: $(READY) ## tests against a real API server and etcd from the bundle
 	$(PYTEST) tests/integration/api $(PYTEST_ARGUMENTS)
 
-test-cluster: $(READY) ## tests against a real cluster on one lab machine
+test-cluster: $(READY) ## tests against real clusters on lab machines
 	$(PYTEST) tests/integration/cluster $(PYTEST_ARGUMENTS)
 
 test-scenario: $(READY) ## the main job end to end: molecule scenario default on machines of its own
