@@ -300,6 +300,6 @@ def _mentions_address(spec: SecretSpec) -> bool:
 def _stage(spec: SecretSpec) -> int:
     if spec.permanent:
         return Stage.FOUNDATION
-    if spec.suffix in (names.API_SERVER, names.ADMIN_KUBECONFIG):
+    if spec.suffix in (names.API_SERVER, names.ADMIN_KUBECONFIG, names.KONNECTIVITY_CERTIFICATE):
         return Stage.ADDRESSED
     return Stage.CHAINED_LEAVES if spec.stage else Stage.LEAVES

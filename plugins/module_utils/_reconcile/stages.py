@@ -15,8 +15,8 @@ class Stage(IntEnum):
     RESOURCE = 10
     FOUNDATION = 20  # authorities, Service, policies; datastore parts follow at FOUNDATION + n
     LEAVES = 30
-    CHAINED_LEAVES = 31  # kubeconfigs built on a certificate Secret
     ADDRESSED = 40  # what holds the published address
+    CHAINED_LEAVES = 41  # kubeconfigs built on a certificate Secret
     DEPLOYMENT = 50
     SCALE = 55  # the number that the resource shows
     TENANT = 60

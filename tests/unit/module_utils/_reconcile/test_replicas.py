@@ -99,7 +99,7 @@ def test_scaled_resource_scales_the_pods() -> None:
     assert stored(resource) == 3
     by_kubectl = Observed(**{**observed.__dict__, "resource": resource})
     changes = plan(settle(wanted, by_kubectl), by_kubectl, NOW)
-    assert [(name, action) for name, action in summary(changes)] == [("Deployment acme", "patch")]
+    assert list(summary(changes)) == [("Deployment acme", "patch")]
     assert [item.after for item in changes.changes[0].fields] == [3]
 
 
