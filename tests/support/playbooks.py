@@ -8,9 +8,11 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,6 +70,20 @@ def environment() -> dict[str, str]:
 def run_command(arguments: Sequence[str]) -> PlaybookRun:
     done = subprocess.run(arguments, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     return PlaybookRun(done.returncode, done.stdout)
+
+
+def kill_when_written(arguments: Sequence[str], file: Path, pause_s: float, also: Callable[[], object]) -> None:
+    """Kill a run (SIGKILL) with all its processes as soon as a file exists, then call `also` for what is to die with it."""
+    with subprocess.Popen(
+        arguments, env=environment(), start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as run:
+        deadline = time.monotonic() + 300
+        while not file.exists():
+            assert run.poll() is None, f"the run ended before {file.name} was written"
+            assert time.monotonic() < deadline, f"{file.name} was not written"
+            time.sleep(pause_s)
+        os.killpg(run.pid, signal.SIGKILL)
+        also()
 
 
 def run_playbook(playbook: str | Path, *options: str, inventory: str = "localhost,", **variables: Any) -> PlaybookRun:

@@ -25,6 +25,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors impo
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.readiness import deployment_problem, pod_counts
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.tenant_control_plane import TenantControlPlane
+from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.management.api_server_files import ENCRYPTION_FILE
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.observed import Observed
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.secrets import (
     Authorities,
@@ -35,7 +36,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.secre
     digest,
 )
 
-DATA_KEY: Final = "encryption-configuration.yaml"
+DATA_KEY: Final = ENCRYPTION_FILE
 _KEY_BYTES: Final = 32
 
 

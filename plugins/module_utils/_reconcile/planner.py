@@ -15,7 +15,7 @@ from datetime import datetime
 from typing import Final
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api import names
-from ansible_collections.hosted.kubernetes.plugins.module_utils._api.addresses import is_address
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.addresses import host_port, is_address
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.datastore import DEFAULT_NAME, ETCD
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import HostedKubernetesError
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import KAMAJI_API_VERSION, Json, ObjectRef
@@ -47,7 +47,6 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.plan 
     share_part,
 )
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.secret_plan import plan_secrets, secret_specs
-from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.secrets import url_host
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.stages import Stage
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.version import refuse_newer
 
@@ -367,7 +366,7 @@ def management_inputs(desired: Desired, observed: Observed, facts: Facts) -> Man
         uid=facts.uid,
         addresses=facts.addresses,
         advertise_address=facts.advertise_address,
-        endpoint=f"{url_host(facts.endpoint_host)}:{facts.endpoint_port}",
+        endpoint=host_port(facts.endpoint_host, facts.endpoint_port),
         checksums=by_component,
         datastore=DatastoreInputs(
             name=view.name if view else "",

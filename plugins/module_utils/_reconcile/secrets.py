@@ -19,7 +19,7 @@ from secrets import token_urlsafe
 from typing import Final
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api import names
-from ansible_collections.hosted.kubernetes.plugins.module_utils._api.addresses import is_address
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.addresses import host_port, is_address
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.tenant_control_plane import (
     TenantControlPlane,
@@ -198,7 +198,7 @@ def leaf_specs(tenant: TenantControlPlane, inputs: SecretInputs, renew_before: t
 def _kubeconfig_specs(tenant: TenantControlPlane, inputs: SecretInputs, maker: _LeafMaker) -> list[SecretSpec]:
     port = tenant.network.port
     local, inside = f"https://127.0.0.1:{port}", f"https://{tenant.service_host}:{port}"
-    outside = f"https://{url_host(inputs.endpoint_host)}:{inputs.endpoint_port}"
+    outside = f"https://{host_port(inputs.endpoint_host, inputs.endpoint_port)}"
     admin = LeafRequest("kubernetes-admin", (CLUSTER_ADMINS,), client=True)
     super_admin = LeafRequest("kubernetes-super-admin", ("system:masters",), client=True)
     return [
@@ -226,11 +226,6 @@ def _kubeconfig_specs(tenant: TenantControlPlane, inputs: SecretInputs, maker: _
             {"scheduler.conf": (local, LeafRequest("system:kube-scheduler", client=True))},
         ),
     ]
-
-
-def url_host(host: str) -> str:
-    """An address as it stands in a URL: IPv6 in brackets."""
-    return f"[{host}]" if ":" in host and UNKNOWN not in host else host
 
 
 def _api_server(tenant: TenantControlPlane, inputs: SecretInputs) -> LeafRequest:

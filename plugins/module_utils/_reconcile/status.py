@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api import names
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.addresses import host_port
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.unknown import has_unknown
 from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.management import common
@@ -24,7 +25,6 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.secre
     SecretState,
     checksum,
     expiry,
-    url_host,
 )
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.status_parts import Parts, drop_none, time_text
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.version import ENGINE_VERSION
@@ -156,7 +156,7 @@ class _Builder:
 
     def _endpoint(self) -> str | None:
         found = endpoint(self.desired, self.observed)
-        return f"{url_host(found[0])}:{found[1]}" if found else None
+        return host_port(*found) if found else None
 
     def _addresses(self) -> Json:
         """Recorded so that they are kept while the Service is away."""

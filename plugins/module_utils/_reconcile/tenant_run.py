@@ -14,6 +14,7 @@ from threading import Lock, Semaphore
 from typing import Final
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api import names
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.addresses import host_port
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import HostedKubernetesError
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.readiness import deployment_problem, pod_counts
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json, ObjectRef, resource_of
@@ -43,7 +44,6 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.obser
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.plan import Action, Barrier, Change, Cluster, Deferred, Plan
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.planner import plan as make_plan
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.secret_plan import plan_secrets
-from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.secrets import url_host
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.serving import wait_served
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.stages import Stage
 
@@ -422,7 +422,7 @@ class TenantRun:
                 return
             if time.monotonic() > self.context.deadline:
                 raise HostedKubernetesError(
-                    f"TenantControlPlane {tenant.key}: is Ready, but not Exposed: {url_host(published[0])}:{published[1]} does not answer "
+                    f"TenantControlPlane {tenant.key}: is Ready, but not Exposed: {host_port(*published)} does not answer "
                     f"from this machine; look at {_PUBLISHERS[type(tenant.route)]} and at routes and firewalls on the way, or say wait_exposed: false "
                     "when only workers have to reach it"
                 )

@@ -7,11 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import re
-import signal
-import subprocess
-import time
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +19,7 @@ from ansible_collections.hosted.kubernetes.tests.support.certificates import Aut
 from ansible_collections.hosted.kubernetes.tests.support.cluster import Cluster
 from ansible_collections.hosted.kubernetes.tests.support.lab import machine_root, on_machine
 from ansible_collections.hosted.kubernetes.tests.support.modules import ModuleFailedError, run_module
-from ansible_collections.hosted.kubernetes.tests.support.playbooks import environment, run_playbook
+from ansible_collections.hosted.kubernetes.tests.support.playbooks import kill_when_written, run_playbook
 
 ETCDCTL = (
     "etcdctl --endpoints=https://127.0.0.1:2379 --cacert=/etc/kubernetes/pki/etcd/ca.crt "
@@ -130,20 +126,12 @@ def test_kubeadm_init_that_was_killed_is_completed(bundle: Path, tmp_path: Path)
     try:
         broken.playbook("lab", lab_machine_state="absent")
         broken.playbook("lab")
-        with subprocess.Popen(
+        kill_when_written(
             broken.command("management_cluster", bundle_dir=str(bundle)),
-            env=environment(),
-            start_new_session=True,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        ) as run:
-            deadline = time.monotonic() + 300
-            while not manifests.exists():
-                assert run.poll() is None, "the run ended before kubeadm wrote a static pod"
-                assert time.monotonic() < deadline, "kubeadm wrote no static pod"
-                time.sleep(0.02)
-            os.killpg(run.pid, signal.SIGKILL)
-            on_management("broken", "pkill -KILL -x kubeadm")
+            manifests,
+            0.02,
+            lambda: on_management("broken", "pkill -KILL -x kubeadm"),
+        )
         assert changes(broken.playbook("management_cluster", bundle_dir=str(bundle))) != NOTHING_CHANGED
         assert changes(broken.playbook("management_cluster", bundle_dir=str(bundle))) == NOTHING_CHANGED
         facts = run_module(management_cluster_info.main, {"kubeconfig": str(broken.kubeconfig)})

@@ -12,8 +12,6 @@ import contextlib
 import os
 import re
 import signal
-import subprocess
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +22,7 @@ import pytest
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.unknown import UNKNOWN
 from ansible_collections.hosted.kubernetes.tests.support.cluster import DEMO
 from ansible_collections.hosted.kubernetes.tests.support.lab import machine_root, on_machine, traces
-from ansible_collections.hosted.kubernetes.tests.support.playbooks import PlaybookRun, command, environment, run_command
+from ansible_collections.hosted.kubernetes.tests.support.playbooks import PlaybookRun, command, kill_when_written, run_command
 
 LAB = "site"
 WORKER, NODE = "lab-worker-1", "site-worker-1"
@@ -92,22 +90,13 @@ class Site:
     def killed_join(self, **variables: Any) -> None:
         """Kill a run, and kubeadm on the host, as soon as kubeadm has written its first file."""
         first_file = machine_root(LAB, NODE) / "etc/kubernetes/bootstrap-kubelet.conf"
-        with subprocess.Popen(
-            self.command("worker", **variables),
-            env=environment(),
-            start_new_session=True,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        ) as run:
-            deadline = time.monotonic() + 300
-            while not first_file.exists():
-                assert run.poll() is None, "the run ended before kubeadm wrote a file"
-                assert time.monotonic() < deadline, "kubeadm wrote no file"
-                time.sleep(0.01)
-            os.killpg(run.pid, signal.SIGKILL)
-            for pid in kubeadms():
-                os.kill(pid, signal.SIGKILL)
+        kill_when_written(self.command("worker", **variables), first_file, 0.01, kill_kubeadms)
         assert not (machine_root(LAB, NODE) / "etc/kubernetes/kubelet.conf").exists(), "kubeadm was faster than its end"
+
+
+def kill_kubeadms() -> None:
+    for pid in kubeadms():
+        os.kill(pid, signal.SIGKILL)
 
 
 def kubeadms() -> list[int]:
