@@ -109,7 +109,10 @@ proto: venv ## compile etcd's messages (tools/proto)
 	python tools/proto/generate.py
 
 MINOR ?= 1.36
-golden: $(READY) ## record what the real kubeadm of MINOR (default 1.36) creates; review the diff
+# The patch that was recorded before; a new minor needs one named.
+golden: KUBERNETES_VERSION ?= $(or $(shell sed -n 's/^kubeadm: //p' tests/golden/$(MINOR)/kubeadm.yaml 2>/dev/null),$(error name a patch of the new minor: KUBERNETES_VERSION=v$(MINOR).0))
+golden: export KUBERNETES_VERSION := $(KUBERNETES_VERSION)
+golden: bundle ## record what the real kubeadm of MINOR (default 1.36) creates, made first when need be; review the diff
 	PYTHONPATH=$(TREE_ROOT) $(VENV)/bin/python -m ansible_collections.hosted.kubernetes.tests.golden.make \
 	  --minor $(MINOR) --output $(CURDIR)/tests/golden
 

@@ -31,6 +31,7 @@ FIELDS: Final[Mapping[str, Mapping[str, str]]] = {
         "coreDNS": "AddonImage",
         "kubeProxy": "Addons.kubeProxy",
         "konnectivity": "Addons.konnectivity",
+        "imagePullSecrets": "[SecretName] max 16 by name",
     },
     "Addons.konnectivity": {
         "server": "Addons.konnectivity.server",
@@ -339,7 +340,7 @@ FIELDS: Final[Mapping[str, Mapping[str, str]]] = {
         "replicas": "integer 0..100",
         "hardening": "restricted|none",
         "registrySettings": "Deployment.registrySettings",
-        "imagePullSecrets": "[Deployment.imagePullSecrets] max 16 by name",
+        "imagePullSecrets": "[SecretName] max 16 by name",
         "priorityClassName": "string ..253",
         "nodeSelector": "{string ..63}",
         "runtimeClassName": "string ..253",
@@ -376,9 +377,6 @@ FIELDS: Final[Mapping[str, Mapping[str, str]]] = {
         "controllerManager": "[string ..8192] max 256",
         "scheduler": "[string ..8192] max 256",
         "kine": "[string ..8192] max 256",
-    },
-    "Deployment.imagePullSecrets": {
-        "name": "string 1..253!",
     },
     "Deployment.probes": {
         "liveness": "ProbeNumbersOfOne",
@@ -813,6 +811,9 @@ FIELDS: Final[Mapping[str, Mapping[str, str]]] = {
         "key": "string!",
         "name": "string",
         "optional": "boolean",
+    },
+    "SecretName": {
+        "name": "string 1..253!",
     },
     "SecretProjection": {
         "items": "[KeyToPath]",

@@ -346,11 +346,12 @@ class WritePermissions:
 
 @dataclass(frozen=True)
 class Addons:
-    """An addon that is None is off."""
+    """An addon that is None is off. image_pull_secrets: names of Secrets in the tenant's namespace of the management cluster."""
 
     core_dns: AddonImage | None
     kube_proxy: AddonImage | None
     konnectivity: Konnectivity | None
+    image_pull_secrets: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -443,6 +444,7 @@ def parse(definition: Json) -> TenantControlPlane:
             core_dns=AddonImage.parse(addons.get("coreDNS")),
             kube_proxy=AddonImage.parse(addons.get("kubeProxy")),
             konnectivity=Konnectivity.parse(addons.get("konnectivity"), deployment.registry),
+            image_pull_secrets=tuple(item["name"] for item in addons.get("imagePullSecrets") or ()),
         ),
         write_permissions=WritePermissions.parse(spec.get("writePermissions") or {}),
         key_algorithm=certificates.get("keyAlgorithm") or "ECDSA-P256",

@@ -16,8 +16,8 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
-from ansible_collections.hosted.kubernetes.plugins.module_utils._api import names
-from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import HostedKubernetesError
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api import names, pull_secrets
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import HostedKubernetesError, InvalidError
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import (
     Json,
     ObjectRef,
@@ -29,7 +29,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.client imp
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.errors import NotFoundError
 from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.tenant.objects import LISTED_KINDS, READ_OBJECTS
 from ansible_collections.hosted.kubernetes.plugins.module_utils._pki.keys import PkiError
-from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.observed import Observed, OwnAuthority, secret_record
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.observed import ImagePull, Observed, OwnAuthority, secret_record
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.secrets import SecretState, own_authority
 
 TenantKey = tuple[str, str]  # namespace, name
@@ -90,6 +90,27 @@ def observe_own_authority(client: Client, tenant: TenantControlPlane, observed: 
         except PkiError as error:
             found = OwnAuthority(error=f"{label}: {error.msg}")
     return replace(observed, own_authority=found)
+
+
+def observe_image_pull(client: Client, tenant: TenantControlPlane, observed: Observed) -> Observed:
+    """Read the Secrets that the definition of an awake tenant names for its addons' images."""
+    if observed.image_pull or tenant.asleep or not tenant.addons.image_pull_secrets:
+        return observed
+    return replace(observed, image_pull=_image_pull(client, tenant))
+
+
+def _image_pull(client: Client, tenant: TenantControlPlane) -> ImagePull:
+    configs: dict[str, bytes] = {}
+    for name in tenant.addons.image_pull_secrets:
+        secret = client.get(resource_of("Secret"), name, tenant.namespace)
+        label = f"{tenant.namespace}/{name}"
+        if secret is None:
+            return ImagePull(error=f"Secret {label} does not exist; create it with kubectl create secret docker-registry")
+        configs[label] = (secret_state(secret, None).data or {}).get(pull_secrets.DATA_KEY, b"")
+    try:
+        return ImagePull(pull_secrets.merged(configs))
+    except InvalidError as error:
+        return ImagePull(error=error.msg)
 
 
 def secret_state(secret: Json, record: Json | None) -> SecretState:

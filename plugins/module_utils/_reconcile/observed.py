@@ -53,6 +53,14 @@ class OwnAuthority:
 
 
 @dataclass(frozen=True)
+class ImagePull:
+    """The registries for the addons' images, as one Docker configuration. None when they cannot be had; error says why."""
+
+    config: bytes | None = field(default=None, repr=False)
+    error: str = ""
+
+
+@dataclass(frozen=True)
 class Observed:
     """One tenant as observed.
 
@@ -64,6 +72,7 @@ class Observed:
     nodes: the tenant's nodes, name → version of the kubelet; None when they were not read (they are before an upgrade).
     unserved: kinds that may be missing in the management cluster, and are.
     own_authority: None when it was not looked for: the definition names none, or the tenant has an authority already.
+    image_pull: None when it was not looked for: the definition names no Secrets, or the tenant sleeps.
     """
 
     resource: Json | None = None
@@ -78,6 +87,7 @@ class Observed:
     overrides: Mapping[str, DatastoreView | None] = field(default_factory=dict)
     unserved: frozenset[str] = frozenset()
     own_authority: OwnAuthority | None = None
+    image_pull: ImagePull | None = None
 
     @property
     def status(self) -> Json:

@@ -9,6 +9,7 @@ executor plans again once it is known. A plan never holds a private key: keys ar
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -107,6 +108,8 @@ def _refuse(desired: Desired, observed: Observed) -> None:
             f'TenantControlPlane {key}: spec.certificates.authority.secretName "{desired.tenant.authority_secret}": '
             f"{observed.own_authority.error}"
         )
+    if observed.image_pull and observed.image_pull.error:
+        raise HostedKubernetesError(f"TenantControlPlane {key}: spec.addons.imagePullSecrets: {observed.image_pull.error}")
     store = (observed.status.get("storage") or {}).get("dataStoreName")
     if store and store != observed.datastore.name:
         raise HostedKubernetesError(
@@ -323,12 +326,14 @@ class _Planner:
         return management_objects(self.desired.tenant, management_inputs(self.desired, self.observed, self.facts))
 
     def _tenant_inputs(self, ca_certificate: str) -> TenantInputs:
+        pull = self.observed.image_pull
         return TenantInputs(
             endpoint_host=self.facts.endpoint_host,
             endpoint_port=self.facts.endpoint_port,
             ca_certificate_b64=ca_certificate,
             advertise_address=self.facts.advertise_address,
             tunnel_host=self.facts.tunnel_host,
+            image_pull_b64=base64.b64encode(pull.config).decode() if pull and pull.config else "",
         )
 
     def _apply(

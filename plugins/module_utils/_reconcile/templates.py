@@ -52,6 +52,7 @@ _OUTSIDE_PODS: Final = (
     ("addons", "coreDNS"),
     ("addons", "kubeProxy"),
     ("addons", "konnectivity", "agent"),
+    ("addons", "imagePullSecrets"),
     ("kubernetes", "kubelet", "configurationJSONPatches"),
     ("kubernetes", "kubelet", "cgroupfs"),
     ("networkProfile", "loadBalancerSourceRanges"),

@@ -33,6 +33,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.facts
     service_addresses,
 )
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.observe import (
+    observe_image_pull,
     observe_management,
     observe_nodes,
     observe_own_authority,
@@ -140,6 +141,7 @@ class TenantRun:
             kept = (*_AUTHORITIES, names.ENCRYPTION) if self.desired.tenant.api_server.encryption else _AUTHORITIES
             self._find_unlabelled(ObjectRef("v1", "Secret", self._key[0], self.desired.tenant.secret_name(name)) for name in kept)
             self.observed = observe_own_authority(self.context.client, self.desired.tenant, self.observed, self.context.now())
+            self.observed = observe_image_pull(self.context.client, self.desired.tenant, self.observed)
             result = make_plan(self.desired, self.observed, self.context.now())
             if result.unread:
                 self.observed = read_secrets(self.context.client, self.observed, self._key, result.unread)

@@ -121,7 +121,7 @@ def test_eight_lists_and_five_reads_see_every_object(api_server: ApiServer, reco
         listed = api_server.request("GET", f"{resource.path()}?labelSelector={PROJECT_SELECTOR}")
         seen |= {ObjectRef.of({"apiVersion": api_version, "kind": kind, **item}) for item in listed["items"]}
     assert wanted <= seen
-    assert (len(LISTED_KINDS), len(READ_OBJECTS)) == (8, 5)
+    assert (len(LISTED_KINDS), len(READ_OBJECTS)) == (8, 6)
 
 
 def _manifest(ref: ObjectRef) -> Json:

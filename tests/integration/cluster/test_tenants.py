@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import copy
+import json
 import re
 import signal
 import time
@@ -17,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.hosted.kubernetes.plugins.module_utils._api import names
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api import names, pull_secrets
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import HostedKubernetesError
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json, ObjectRef, resource_of
 from ansible_collections.hosted.kubernetes.plugins.module_utils._host.lab_names import lab_network
@@ -247,6 +248,43 @@ def test_write_permissions_are_limited_and_given_back(fleet: Fleet, acme: Json) 
         assert run.tenant["phase"] == "Ready"
         assert {change["action"] for change in run.plan} == {"patch", "delete"}
         _until(lambda: _creates(administrator), "the policy is gone")
+    assert not fleet.run(acme).changed
+
+
+def test_images_inside_the_tenant_are_pulled_with_secrets_of_the_users(fleet: Fleet, acme: Json) -> None:
+    """The registries of all named Secrets reach the tenant as one; taken away, nothing of them stays."""
+    for name, registry in (("first", "one.example.com"), ("second", "two.example.com")):
+        config = base64.b64encode(json.dumps({"auths": {registry: {"auth": "c2VjcmV0"}}}).encode()).decode()
+        metadata = {"name": name, "namespace": NAMESPACE}
+        fleet.client.create(
+            {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "type": pull_secrets.TYPE, "data": {pull_secrets.DATA_KEY: config}}
+        )
+    wanted = copy.deepcopy(acme)
+    wanted["spec"]["addons"]["imagePullSecrets"] = [{"name": "first"}, {"name": "second"}]
+    predicted = fleet.run(wanted, check=True)
+    run = fleet.run(wanted)
+    assert_predicted(predicted, run)
+    secret = "Secret kube-system/hosted-kubernetes-image-pull"
+    changed = {change["object"] for change in run.plan}
+    assert changed >= {
+        secret,
+        "Deployment kube-system/coredns",
+        "DaemonSet kube-system/kube-proxy",
+        "DaemonSet kube-system/konnectivity-agent",
+    }
+    assert not {change["object"] for change in run.plan} & {f"Deployment {NAMESPACE}/acme"}
+    assert "two.example.com" not in json.dumps(run.result)
+    with fleet.inside("acme", run.tenant["endpoint"]) as inside:
+        made = inside.get(resource_of("Secret"), "hosted-kubernetes-image-pull", "kube-system")
+        assert made
+        assert set(json.loads(base64.b64decode(made["data"][pull_secrets.DATA_KEY]))["auths"]) == {"one.example.com", "two.example.com"}
+        assert not fleet.run(wanted).changed
+        fleet.client.delete(resource_of("Secret"), "second", NAMESPACE)
+        with pytest.raises(HostedKubernetesError, match=rf"imagePullSecrets: Secret {NAMESPACE}/second does not exist"):
+            fleet.run(wanted)
+        assert secret in {change["object"] for change in fleet.run(acme).plan if change["action"] == "delete"}
+        assert inside.get(resource_of("Secret"), "hosted-kubernetes-image-pull", "kube-system") is None
+    fleet.client.delete(resource_of("Secret"), "first", NAMESPACE)
     assert not fleet.run(acme).changed
 
 

@@ -25,6 +25,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.tenan
     service_account,
     service_account_subject,
 )
+from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.tenant.image_pull import pod_part
 
 REPLICAS: Final = 2
 _SELECTOR: Final = {"k8s-app": "kube-dns"}
@@ -71,7 +72,7 @@ def coredns(tenant: TenantControlPlane) -> list[Json]:
         ),
         cluster_role_binding("system:coredns", "system:coredns", [service_account_subject("coredns")]),
         service_account("coredns"),
-        _deployment(coredns_image(tenant, addon)),
+        _deployment({**_pod(coredns_image(tenant, addon)), **pod_part(tenant)}),
         _service(tenant.network.dns_service_ips),
     ]
 
@@ -84,7 +85,7 @@ def coredns_image(tenant: TenantControlPlane, addon: AddonImage) -> str:
     return f"{repository}/coredns:{addon.image_tag or companions(tenant.version).coredns}"
 
 
-def _deployment(image: str) -> Json:
+def _deployment(pod: Json) -> Json:
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
@@ -93,7 +94,7 @@ def _deployment(image: str) -> Json:
             "replicas": REPLICAS,
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 1}},
             "selector": {"matchLabels": dict(_SELECTOR)},
-            "template": {"metadata": {"labels": dict(_SELECTOR)}, "spec": _pod(image)},
+            "template": {"metadata": {"labels": dict(_SELECTOR)}, "spec": pod},
         },
     }
 

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.addresses import host_port
 
@@ -18,6 +18,7 @@ class TenantInputs:
     ca_certificate_b64: base64 of the PEM of the tenant's certificate authority.
     advertise_address: the IP address behind Service default/kubernetes.
     tunnel_host: where konnectivity is published, when that is not where the API server is.
+    image_pull_b64: base64 of the Docker configuration with which the addons' images are pulled.
     """
 
     endpoint_host: str
@@ -25,6 +26,7 @@ class TenantInputs:
     ca_certificate_b64: str
     advertise_address: str
     tunnel_host: str = ""
+    image_pull_b64: str = field(default="", repr=False)
 
     @property
     def endpoint(self) -> str:

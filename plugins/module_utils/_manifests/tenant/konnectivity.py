@@ -29,6 +29,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.tenan
     service_account_subject,
     user,
 )
+from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.tenant.image_pull import pod_part
 from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.tenant.inputs import TenantInputs
 
 # Common name of the server's client certificate, and the audience of the agents' tokens.
@@ -74,7 +75,7 @@ def _rights() -> list[Json]:
 
 def _workload(tenant: TenantControlPlane, addon: Konnectivity, inputs: TenantInputs) -> Json:
     agent = addon.agent
-    pod = _pod(agent, _container(tenant, addon, inputs))
+    pod = {**_pod(agent, _container(tenant, addon, inputs)), **pod_part(tenant)}
     is_deployment = agent.mode == "Deployment"
     spec: Json = {
         "selector": {"matchLabels": dict(_SELECTOR)},

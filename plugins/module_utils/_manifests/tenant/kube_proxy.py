@@ -25,6 +25,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.tenan
     service_account,
     service_account_subject,
 )
+from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.tenant.image_pull import pod_part
 from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.tenant.inputs import TenantInputs
 
 PATCHES_FIELD: Final = "spec.addons.kubeProxy.configurationJSONPatches"
@@ -66,7 +67,7 @@ def kube_proxy(tenant: TenantControlPlane, inputs: TenantInputs) -> list[Json]:
         service_account("kube-proxy"),
         cluster_role_binding("kubeadm:node-proxier", "system:node-proxier", [service_account_subject("kube-proxy")]),
         *role_with_binding("kube-proxy", KUBE_SYSTEM, [read_config_map("kube-proxy")], [group(BOOTSTRAPPERS)]),
-        _daemon_set(kube_proxy_image(tenant, addon)),
+        _daemon_set({**_pod(kube_proxy_image(tenant, addon)), **pod_part(tenant)}),
     ]
 
 
@@ -147,7 +148,7 @@ def _backends() -> Json:
     }
 
 
-def _daemon_set(image: str) -> Json:
+def _daemon_set(pod: Json) -> Json:
     return {
         "apiVersion": "apps/v1",
         "kind": "DaemonSet",
@@ -155,7 +156,7 @@ def _daemon_set(image: str) -> Json:
         "spec": {
             "selector": {"matchLabels": dict(_SELECTOR)},
             "updateStrategy": {"type": "RollingUpdate"},
-            "template": {"metadata": {"labels": dict(_SELECTOR)}, "spec": _pod(image)},
+            "template": {"metadata": {"labels": dict(_SELECTOR)}, "spec": pod},
         },
     }
 

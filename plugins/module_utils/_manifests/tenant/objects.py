@@ -11,6 +11,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources i
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.tenant_control_plane import TenantControlPlane
 from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.tenant.bootstrap import bootstrap, cluster_admins
 from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.tenant.coredns import coredns
+from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.tenant.image_pull import SECRET, image_pull
 from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.tenant.inputs import TenantInputs
 from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.tenant.konnectivity import konnectivity
 from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.tenant.kube_proxy import kube_proxy
@@ -40,6 +41,7 @@ READ_OBJECTS: Final = (
     ObjectRef("discovery.k8s.io/v1", "EndpointSlice", "default", "kubernetes"),
     POLICY,
     BINDING,
+    SECRET,
 )
 
 
@@ -55,6 +57,7 @@ def objects(tenant: TenantControlPlane, inputs: TenantInputs) -> list[Json]:
         *kubeadm_config(tenant, inputs),
         *kubelet_config(tenant),
         *bootstrap(inputs),
+        *image_pull(tenant, inputs),
         *konnectivity(tenant, inputs),
         *kube_proxy(tenant, inputs),
         *coredns(tenant),

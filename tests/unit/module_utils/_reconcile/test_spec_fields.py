@@ -124,6 +124,7 @@ ROWS: Final = (
 ELSEWHERE: Final = {
     "dataStore": "test_planner.py: another one is refused",
     "kubernetes__version": "test_upgrade.py",
+    "addons__imagePullSecrets": "tests/integration/cluster/test_tenants.py: Secrets of the user's",
     "certificates__keyAlgorithm": "test_secret_plan.py: keys that are made from then on",
     "certificates__authority__secretName": "tests/integration/api/test_engine_keys.py: a Secret of the user's",
     "kubernetes__encryption__resources": "test_encryption.py: in steps over running pods",

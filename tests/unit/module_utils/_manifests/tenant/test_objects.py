@@ -20,6 +20,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.tenan
 INPUTS = TenantInputs("198.51.100.10", 6443, "Q0E=", "198.51.100.10")
 UNKNOWN_INPUTS = TenantInputs(UNKNOWN, 6443, UNKNOWN, UNKNOWN)
 ALL_ADDONS: Json = {"coreDNS": {}, "kubeProxy": {}, "konnectivity": {}}
+WITH_PULL_SECRETS: Json = {**ALL_ADDONS, "imagePullSecrets": [{"name": "mirror"}]}
 
 
 def _tenant(version: str = "v1.36.3", **spec: Any) -> TenantControlPlane:
@@ -75,7 +76,7 @@ def test_identities_are_unique_and_kinds_are_known() -> None:
 
 def test_every_object_is_seen_by_a_list_or_a_read() -> None:
     limited = {"blockCreation": True}
-    for ref in _by_ref(_tenant(writePermissions=limited), INPUTS):
+    for ref in _by_ref(_tenant(writePermissions=limited, addons=WITH_PULL_SECRETS), INPUTS):
         assert (ref.api_version, ref.kind) in LISTED_KINDS or ref in READ_OBJECTS
 
 
@@ -91,6 +92,17 @@ def test_rights_and_configuration_come_before_what_uses_them() -> None:
     for kind, name in names:
         if kind == "RoleBinding":
             assert names.index(("Role", name)) < names.index((kind, name))
+
+
+def test_all_images_are_pulled_with_the_users_secrets() -> None:
+    inputs = TenantInputs("198.51.100.10", 6443, "Q0E=", "198.51.100.10", image_pull_b64="e30=")
+    built, plain = _by_ref(_tenant(addons=WITH_PULL_SECRETS), inputs), _by_ref(_tenant(), INPUTS)
+    (name,) = {ref.name for ref in built.keys() - plain.keys()}
+    assert built[ObjectRef("v1", "Secret", "kube-system", name)]["data"] == {".dockerconfigjson": "e30="}
+    workloads = [obj for obj in built.values() if obj["kind"] in ("Deployment", "DaemonSet")]
+    assert [obj["spec"]["template"]["spec"]["imagePullSecrets"] for obj in workloads] == [[{"name": name}]] * 3
+    assert not any("imagePullSecrets" in json.dumps(obj) for obj in plain.values())
+    assert "e30=" not in repr(inputs)
 
 
 @pytest.mark.parametrize("addon", sorted(ALL_ADDONS))
