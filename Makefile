@@ -15,6 +15,8 @@ export ANSIBLE_COLLECTIONS_PATH := $(TREE_ROOT)
 JUNIT := $(TREE)/tests/output/junit
 PYTEST = cd $(TREE) && python -m pytest --junitxml=$(JUNIT)/$@.xml
 PARTS = python tools/parts.py $(JUNIT)
+# A test file stays with one process, which has servers of its own.
+SPREAD = -n auto --maxprocesses=4 --dist loadfile
 READY := venv tree
 
 .PHONY: help
@@ -59,7 +61,7 @@ sanity: $(READY) ## ansible-test sanity
 	cd $(TREE) && python tools/sanity.py $(CACHE)/ansible-test $(SANITY_ARGUMENTS)
 
 test-unit: $(READY) ## tests without any server; those of what runs on hosts on Python 3.9 too
-	$(PYTEST) tests/unit --ignore=tests/unit/roles $(PYTEST_ARGUMENTS)
+	$(PYTEST) $(SPREAD) tests/unit --ignore=tests/unit/roles $(PYTEST_ARGUMENTS)
 	cd $(TREE) && tools/python-floor $(VENV)-floor $$(python -c 'import ansible; print(ansible.__path__[0])') \
 	  --junitxml=$(JUNIT)/$@-floor.xml -p no:cacheprovider tests/unit/floor $(wildcard tests/unit/module_utils/_host tests/unit/module_utils/_ansible)
 
@@ -67,7 +69,7 @@ test-roles: $(READY) ## roles run as playbooks on this machine, without any serv
 	$(PYTEST) tests/unit/roles $(PYTEST_ARGUMENTS)
 
 test-api: $(READY) ## tests against a real API server and etcd from the bundle
-	$(PYTEST) tests/integration/api $(PYTEST_ARGUMENTS)
+	$(PYTEST) $(SPREAD) tests/integration/api $(PYTEST_ARGUMENTS)
 
 test-cluster: $(READY) ## tests against real clusters on lab machines
 	$(PYTEST) tests/integration/cluster $(PYTEST_ARGUMENTS)
@@ -79,7 +81,7 @@ test-build: $(READY) ## build the collection, install it elsewhere, use it by fu
 	$(PYTEST) tests/integration/build $(PYTEST_ARGUMENTS)
 
 test-core-floor: $(READY) ## units, build and modules once more with ansible-core 2.16
-	cd $(TREE) && tools/core-floor $(VENV)-core-floor --junitxml=$(JUNIT)/$@.xml -p no:cacheprovider tests/unit tests/integration/build \
+	cd $(TREE) && tools/core-floor $(VENV)-core-floor $(SPREAD) --junitxml=$(JUNIT)/$@.xml -p no:cacheprovider tests/unit tests/integration/build \
 	  $$(grep -ls support.modules tests/integration/api/test_*.py)
 
 test-fast: $(READY) ## lint, test-unit and test-api
