@@ -158,9 +158,10 @@ def status(wanted: Wanted, result: GeneratorPlan, fleet: Fleet, now: datetime) -
     available, ready = result.selected - len(missing), not missing
     message = "" if ready else f"{len(missing)} of {result.selected} kubeconfigs are missing or not up to date; see status.errors"
     known = {"/".join(key): replace(state, record=_records(live).get("/".join(key))) for key, state in fleet.secrets.items()}
-    # What cannot be judged now is remembered as it was.
+    left = {(change.object.namespace, change.object.name) for change in result.changes}
+    fresh = {"/".join(key): record_of(known.get("/".join(key)), part.spec) for key, part in result.parts.items() if key not in left}
+    # What cannot be judged or made now is remembered as it was.
     kept = {text: record for text, record in _records(live).items() if text in known}
-    fresh = {text: record_of(known.get(text), part.spec) for text, part in (("/".join(key), part) for key, part in result.parts.items())}
     records = {text: record for text, record in sorted({**kept, **fresh}.items())[:_MOST_RECORDS] if record}
     return {
         "observedGeneration": live.get("metadata", {}).get("generation"),

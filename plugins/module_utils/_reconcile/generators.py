@@ -169,7 +169,8 @@ class _Work:
             try:
                 generator = api.check(live)
             except InvalidError as error:
-                self._write_status(live, self._refusal(live, error.msg))
+                if not self._settings.check:
+                    self._write_status(live, self._refusal(live, error.msg))
                 raise
             self.keep(outcome, wanted=Wanted(generator, live, manage_resource=False))
 
@@ -188,7 +189,7 @@ class _Work:
         result = self._converge(outcome, planned, noted)
         outcome.selected, outcome.waiting = result.selected, dict(result.waiting)
         outcome.errors = {**result.errors, **outcome.errors}
-        if wanted.live is not None:
+        if wanted.live is not None and not self._settings.check:
             told = replace(result, errors=outcome.errors)
             self._write_status(wanted.live, pure.status_patch(wanted, told, self._fleet, self._settings.now()))
 
@@ -339,7 +340,7 @@ class _Work:
         return self._client.merge_patch(change.object, {"metadata": metadata, "data": body["data"]})
 
     def _write_status(self, live: Json, patch: Json) -> None:
-        if patch and not self._settings.check:
+        if patch:
             self._client.merge_patch(ObjectRef.of(live), {"status": patch}, subresource="status")
 
 

@@ -320,7 +320,7 @@ def test_bad_generator(api_server: ApiServer, case: generator_cases.Case) -> Non
 
 @pytest.mark.parametrize("name", generator_cases.BAD_NAMES)
 def test_bad_name_of_a_generator(api_server: ApiServer, name: str) -> None:
-    with pytest.raises(RequestError, match="metadata.name"):
+    with pytest.raises(RequestError, match=r"metadata\.name"):
         _generator(api_server, generator_cases.definition(name))
 
 

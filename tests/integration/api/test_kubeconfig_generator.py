@@ -11,8 +11,6 @@ import multiprocessing
 import os
 import secrets
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -25,7 +23,6 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._api import name
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import HostedKubernetesError
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import KAMAJI_API_VERSION, Json, ObjectRef, resource_of
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.connection import ConnectionOptions, client_from_kubeconfig, connect
-from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.errors import ConflictError, UnauthorizedError
 from ansible_collections.hosted.kubernetes.plugins.module_utils._pki.kubeconfig import read_kubeconfig_client
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile import generators
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.generators import Request, Settings
@@ -33,7 +30,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.tenan
 from ansible_collections.hosted.kubernetes.plugins.modules import kubeconfig_generator
 from ansible_collections.hosted.kubernetes.tests.support.apiserver import ApiServer
 from ansible_collections.hosted.kubernetes.tests.support.modules import ModuleFailedError, run_module
-from ansible_collections.hosted.kubernetes.tests.support.playbooks import run_playbook
+from ansible_collections.hosted.kubernetes.tests.support.playbooks import PlaybookRun, run_playbook, run_role
 from ansible_collections.hosted.kubernetes.tests.support.tenants import COLLECTION, Ground, Tenant, later
 
 KIND: Final = "KubeconfigGenerator"
@@ -320,7 +317,7 @@ def test_a_finalizer_of_somebody_else_holds_it(generator: Generator, monkeypatch
     monkeypatch.setattr(generators, "_GONE_WITHIN_S", 1)
     generator.run(definition=generator.definition())
     generator.patch({"metadata": {"finalizers": [names.GENERATOR_FINALIZER, "example.com/hold"]}})
-    with pytest.raises(ModuleFailedError, match="held by finalizers example.com/hold"):
+    with pytest.raises(ModuleFailedError, match=r"held by finalizers example\.com/hold"):
         generator.run(state="absent")
     assert generator.secrets() == []
     generator.patch({"metadata": {"finalizers": None}})
@@ -476,18 +473,15 @@ def test_looking_costs_five_lists_for_any_number_of_tenants(ground: Ground) -> N
 def test_somebody_who_is_faster(generator: Generator, pair: tuple[Tenant, Tenant], monkeypatch: pytest.MonkeyPatch) -> None:
     """Two runs at once: the slower one takes what the faster one made."""
     client = generator.ground.client
-    create, ahead = client.create, []
+    create, name = client.create, generator.secret(pair[0])
 
     def slow(obj: Json, **options: Any) -> Json:
-        if not ahead:
-            ahead.append(create(obj, **options))
-            return create(obj, **options)  # the second of two that want the same
-        return create(obj, **options)
+        made = create(obj, **options)
+        return create(obj, **options) if obj["metadata"]["name"] == name else made  # the second of two that want the same
 
     monkeypatch.setattr(client, "create", slow)
     definition = {"apiVersion": KAMAJI_API_VERSION, "kind": KIND, **generator.definition()}
     result = generators.run(client, Request(definition=definition), Settings())
-    assert ahead
     assert [action for _object, action in summary(result)] == ["create", "issue"], "one Secret was somebody else's work"
     monkeypatch.undo()
     assert not generator.run()["changed"]
@@ -593,3 +587,30 @@ def test_the_playbook_renews_all(generator: Generator, pair: tuple[Tenant, Tenan
     assert [(run.status, run.changed) for run in done] == [(0, 1), (0, 0)], done[0].output
     assert "PRIVATE" not in done[0].output
     assert len(generator.secrets()) == 2
+
+
+def test_the_role_keeps_generators_with_the_tenants(ground: Ground, tmp_path: Path) -> None:
+    tenant = ground.tenant("role")
+    generator = Generator(ground, tenant.namespace)
+
+    def role(*options: str) -> PlaybookRun:
+        return run_role(
+            tmp_path,
+            "tenant_control_plane",
+            *options,
+            tenant_control_plane_kubeconfig=str(ground.kubeconfig),
+            tenant_control_plane_definitions=[tenant.definition()],
+            tenant_control_plane_kubeconfig_generators=[generator.definition()],
+        )
+
+    task = "hosted.kubernetes.tenant_control_plane : generators | Keep kubeconfigs for everybody who needs one of each tenant"
+    predicted = role("--check")
+    assert predicted.status == 0, predicted.output
+    assert task in predicted.changed_tasks
+    assert "Kubeconfigs of tenants that do not exist yet are made once these are there." in predicted.text
+    made, again = role(), role()
+    assert (made.status, again.status, again.changed) == (0, 0, 0), made.output
+    assert task in made.changed_tasks
+    assert generator.secrets() == [generator.secret(tenant)]
+    generator.run(state="absent")
+    tenant.absent()

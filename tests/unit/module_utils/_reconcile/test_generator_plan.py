@@ -104,6 +104,12 @@ def edited(seen: Fleet, change: Callable[[Json], None]) -> Fleet:
     return seen.with_secrets({SECRET: SecretState(metadata)})
 
 
+def edited_version(seen: Fleet) -> Fleet:
+    """Somebody wrote the Secret, whatever it was."""
+    state = seen.secrets[SECRET]
+    return seen.with_secrets({SECRET: replace(state, metadata={**state.metadata, "resourceVersion": "999999"})})
+
+
 # Which tenants
 
 
@@ -423,6 +429,15 @@ def test_status() -> None:
     record = found["hosted"]["secrets"]["tenants/acme-viewer"]
     assert record["notAfter"] == (NOW + timedelta(days=30)).isoformat()
     assert "PRIVATE" not in str(found)
+
+
+def test_status_while_a_secret_is_broken(standing: tuple[Wanted, Fleet]) -> None:
+    generator, seen = standing
+    broken = seen.with_secrets({SECRET: replace(seen.secrets[SECRET], data={"value": b"broken"}), ("tenants", "acme-ca"): authority()})
+    broken = edited_version(broken)
+    result = plan(generator, broken, NOW)
+    assert summary(result) == [("Secret acme-viewer", "issue")]
+    assert status(generator, result, broken, NOW)["hosted"] == (generator.live or {})["status"]["hosted"]
 
 
 def test_status_of_a_tenant_that_fails_later_keeps_what_is_known(standing: tuple[Wanted, Fleet]) -> None:
