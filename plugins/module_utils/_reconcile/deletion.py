@@ -156,7 +156,8 @@ class _Deletion:
             yield self._change(reference, Action.DELETE, "belongs to a deleted tenant", DeletionStage.OBJECTS)
 
     def resource(self) -> Iterator[Change]:
-        return release(self.observed.resource, names.FINALIZER, self.absent.key, DeletionStage.RESOURCE)
+        resource, ref = self.observed.resource, self._resource_ref
+        return release(resource, ref, names.FINALIZER, owner=self.absent.key, stage=DeletionStage.RESOURCE)
 
     def _change(self, reference: ObjectRef, action: Action, reason: str, stage: int) -> Change:
         return Change(

@@ -15,29 +15,29 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.field
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.plan import Action, Change, Cluster
 
 
-def hold(resource: Json | None, finalizer: str, owner: str, stage: int) -> Iterator[Change]:
+def hold(resource: Json | None, ref: ObjectRef, finalizer: str, *, owner: str, stage: int) -> Iterator[Change]:
     """The change that adds the finalizer; none when it is there, or when there is no resource. owner: what the change is told for."""
     before = _finalizers(resource)
     if resource is not None and finalizer not in before:
-        yield _patch(resource, owner, stage, "metadata.finalizers differs", [*before, finalizer])
+        yield _patch(resource, ref, owner, stage, "metadata.finalizers differs", [*before, finalizer])
 
 
-def release(resource: Json | None, finalizer: str, owner: str, stage: int) -> Iterator[Change]:
+def release(resource: Json | None, ref: ObjectRef, finalizer: str, *, owner: str, stage: int) -> Iterator[Change]:
     """The change that removes the finalizer; none when it is gone, or held by others only."""
     before = _finalizers(resource)
     if resource is not None and finalizer in before:
-        yield _patch(resource, owner, stage, "everything it owned is gone", [item for item in before if item != finalizer])
+        yield _patch(resource, ref, owner, stage, "everything it owned is gone", [item for item in before if item != finalizer])
 
 
 def _finalizers(resource: Json | None) -> list[str]:
     return (resource or {}).get("metadata", {}).get("finalizers") or []
 
 
-def _patch(resource: Json, owner: str, stage: int, reason: str, after: list[str]) -> Change:
+def _patch(resource: Json, ref: ObjectRef, owner: str, stage: int, reason: str, after: list[str]) -> Change:
     return Change(
         tenant=owner,
         cluster=Cluster.MANAGEMENT,
-        object=ObjectRef.of(resource),
+        object=ref,
         action=Action.PATCH,
         reason=reason,
         stage=stage,

@@ -129,7 +129,7 @@ def plan_absent(name: str, live: Json | None, fleet: Fleet) -> GeneratorPlan:
     reason = "its KubeconfigGenerator is deleted"
     mine = {key: owner for key, state in fleet.secrets.items() if (owner := _owner(name, key, state, live))}
     changes += [_deletion(key, owner, reason) for key, owner in sorted(mine.items())]
-    changes += release(live, names.GENERATOR_FINALIZER, str(ref), GeneratorStage.RELEASE)
+    changes += release(live, ref, names.GENERATOR_FINALIZER, owner=str(ref), stage=GeneratorStage.RELEASE)
     return GeneratorPlan(tuple(changes), unlisted=_remembered(live) - fleet.secrets.keys() - fleet.looked_up)
 
 
@@ -195,7 +195,7 @@ class _Run:
         body, live, stage = self.generator.manifest(), self.wanted.live, GeneratorStage.RESOURCE
         ref = ObjectRef.of(body)
         if not self.wanted.manage_resource:
-            self.changes += hold(live, names.GENERATOR_FINALIZER, str(ref), stage)
+            self.changes += hold(live, ref, names.GENERATOR_FINALIZER, owner=str(ref), stage=stage)
             return
         fields = tuple(diff(body, live, names.FIELD_MANAGER))
         if live is None or fields:

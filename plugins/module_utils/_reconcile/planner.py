@@ -165,7 +165,9 @@ class _Planner:
             body["metadata"]["finalizers"] = [names.FINALIZER]
             yield from self._apply(body, self.observed.resource, Stage.RESOURCE)
         else:
-            yield from hold(self.observed.resource, names.FINALIZER, self.desired.tenant.key, Stage.RESOURCE)
+            tenant, resource = self.desired.tenant, self.observed.resource
+            ref = ObjectRef(KAMAJI_API_VERSION, KIND, tenant.namespace, tenant.name)
+            yield from hold(resource, ref, names.FINALIZER, owner=tenant.key, stage=Stage.RESOURCE)
 
     def datastore(self) -> Iterator[Change]:
         """One change per missing part of the tenant's share; parts rest on each other, so each has a stage of its own."""
