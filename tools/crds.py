@@ -22,6 +22,7 @@ from typing import Any, Final
 import yaml
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.datastore import DEFAULT_NAME
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.names import SECRETS
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.tenant_control_plane import DEFAULT_POD_CIDR, DEFAULT_SERVICE_CIDR
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.versions import PLUGIN_MINORS, SUPPORTED_MINORS, plugin_minors
@@ -56,6 +57,8 @@ _SPECIAL: Final[Mapping[str, Json]] = {
         "properties": {key: {"type": "object", "additionalProperties": {"type": "string"}} for key in ("labels", "annotations")},
     },
 }
+# Kinds whose definitions are checked with a table of their fields, and what it is called.
+_TABLES: Final[Mapping[str, str]] = {"TenantControlPlane": "FIELDS", "KubeconfigGenerator": "GENERATOR_FIELDS"}
 _KEPT: Final = frozenset(
     {"type", "format", "enum", "required", "x-kubernetes-map-type", "x-kubernetes-list-type", "x-kubernetes-list-map-keys"}
 )
@@ -125,14 +128,14 @@ class Schemas:
 def generate(openapi: Mapping[str, Json]) -> dict[Path, str]:
     """Return the text of each generated file by its path in the collection. openapi: type name → schema, see fetch()."""
     files: dict[Path, str] = {}
-    tables: dict[str, dict[str, Any]] = {}
+    tables: dict[str, dict[str, dict[str, Any]]] = {}
     for source in sorted(SOURCES.glob("*.yaml")):
         document = yaml.safe_load(_substitute(source.read_text(encoding="utf-8")))
         schemas = Schemas(document["definitions"], openapi)
         crd = _crd(document, schemas)
         files[CRDS / source.name] = _yaml(crd, source)
-        if document["names"]["kind"] == "TenantControlPlane":
-            tables = _tables(document, schemas)
+        if document["names"]["kind"] in _TABLES:
+            tables[_TABLES[document["names"]["kind"]]] = _tables(schemas)
     files[FIELDS] = _python(tables)
     return files
 
@@ -151,6 +154,7 @@ def _substitute(text: str) -> str:
         "SERVICE_CIDR": DEFAULT_SERVICE_CIDR,
         "POD_CIDR": DEFAULT_POD_CIDR,
         "DATA_STORE": DEFAULT_NAME,
+        "TENANT_SECRETS": str(list(SECRETS)),
         "PLUGIN_MINORS": str({plugin: list(minors) for plugin, minors in PLUGIN_MINORS.items()}),
         "PLUGIN_MINORS_TEXT": ", ".join(f"{plugin} {plugin_minors(plugin)}" for plugin in PLUGIN_MINORS),
     }
@@ -201,7 +205,7 @@ def _yaml(document: Json, source: Path) -> str:
 # The field table: type name → field → type, as texts that validate.py understands.
 
 
-def _tables(document: Json, schemas: Schemas) -> dict[str, dict[str, Any]]:
+def _tables(schemas: Schemas) -> dict[str, dict[str, Any]]:
     tables = _Tables(schemas)
     tables.name("Spec")
     return dict(sorted(tables.found.items()))
@@ -257,10 +261,10 @@ class _Tables:
         return {key: self.text(value, f"{owner}.{key}") + ("!" if key in required else "") for key, value in fields}
 
 
-def _python(tables: Mapping[str, Mapping[str, str]]) -> str:
+def _python(tables: Mapping[str, Mapping[str, Mapping[str, str]]]) -> str:
     lines = [
         *Path(__file__).read_text(encoding="utf-8").splitlines()[:3],
-        '"""Fields of the spec of a TenantControlPlane, for validate.py. Made by make crds from tools/crd_sources; do not edit.',
+        '"""Fields of specs, those of TenantControlPlane first, for shape.py. Made by make crds from tools/crd_sources; do not edit.',
         "",
         'Type → field → type. "[T]" is a list of T, "max N" bounds it, "by a,b" names the fields that must differ between its elements;',
         '"{T}" is a mapping to T, "a|b" an enumeration, "integer 1..9" a range, "string 1..9" a length; "!" at the end marks what must be given.',
@@ -271,10 +275,9 @@ def _python(tables: Mapping[str, Mapping[str, str]]) -> str:
         "from collections.abc import Mapping",
         "from typing import Final",
         "",
-        "FIELDS: Final[Mapping[str, Mapping[str, str]]] = {",
-        *_entries(tables),
-        "}",
     ]
+    for name, fields in sorted(tables.items()):
+        lines += [f"{name}: Final[Mapping[str, Mapping[str, str]]] = {{", *_entries(fields), "}"]
     return "\n".join(lines) + "\n"
 
 

@@ -59,7 +59,7 @@ _KINDS: Final = (
 
 def install_definitions(client: Client) -> None:
     """Install the role's CustomResourceDefinitions and wait until they are served."""
-    for name in ("datastore", "tenantcontrolplane"):
+    for name in ("datastore", "tenantcontrolplane", "kubeconfiggenerator"):
         crd = client.apply(yaml.safe_load((CRDS / f"{name}.yaml").read_text(encoding="utf-8")), force=True)
         wait_for(
             client,

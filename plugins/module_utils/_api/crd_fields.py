@@ -1,7 +1,7 @@
 # Copyright: hosted.kubernetes contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Fields of the spec of a TenantControlPlane, for validate.py. Made by make crds from tools/crd_sources; do not edit.
+"""Fields of specs, those of TenantControlPlane first, for shape.py. Made by make crds from tools/crd_sources; do not edit.
 
 Type → field → type. "[T]" is a list of T, "max N" bounds it, "by a,b" names the fields that must differ between its elements;
 "{T}" is a mapping to T, "a|b" an enumeration, "integer 1..9" a range, "string 1..9" a length; "!" at the end marks what must be given.
@@ -992,5 +992,28 @@ FIELDS: Final[Mapping[str, Mapping[str, str]]] = {
         "gmsaCredentialSpecName": "string",
         "hostProcess": "boolean",
         "runAsUserName": "string",
+    },
+}
+GENERATOR_FIELDS: Final[Mapping[str, Mapping[str, str]]] = {
+    "Selector": {
+        "matchLabels": "{string ..63}",
+        "matchExpressions": "[Selector.matchExpressions] max 64",
+    },
+    "Selector.matchExpressions": {
+        "key": "string 1..317!",
+        "operator": "In|NotIn|Exists|DoesNotExist!",
+        "values": "[string ..63] max 64",
+    },
+    "Spec": {
+        "namespaceSelector": "Selector",
+        "tenantControlPlaneSelector": "Selector",
+        "user": "Value!",
+        "groups": "[Value] max 64",
+        "controlPlaneEndpointFrom": "admin.svc|admin.conf|super-admin.svc|super-admin.conf",
+        "expirationSeconds": "integer 600..31536000",
+    },
+    "Value": {
+        "stringValue": "string 1..253",
+        "fromDefinition": "string 1..253",
     },
 }

@@ -20,6 +20,7 @@ from typing import Any, Final
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.addresses import host_port
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import HostedKubernetesError, InvalidError
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.labels import is_dns_name
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import KAMAJI_API_VERSION, Json
 
 KIND: Final = "DataStore"
@@ -36,7 +37,6 @@ ALLOWED_DELETION: Final = "kamaji.clastix.io/DataStoreAllowedDeletion"
 REACHABLE: Final = "hosted-kubernetes.io/DataStoreReachable"
 CAPACITY: Final = "hosted-kubernetes.io/DataStoreCapacity"
 
-_NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _ENDPOINT: Final = re.compile(r"(\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<host>[A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?)):(?P<port>[0-9]{1,5})")
 
 
@@ -292,7 +292,7 @@ def _identity_problems(definition: Mapping[str, Any]) -> Iterator[str]:
     name = (definition.get("metadata") or {}).get("name")
     if not name:
         yield "metadata.name is missing; give the DataStore a name"
-    elif not isinstance(name, str) or len(name) > 63 or not _NAME.fullmatch(name):
+    elif not isinstance(name, str) or len(name) > 63 or not is_dns_name(name):
         yield f'metadata.name "{name}" is not a DNS name of at most 63 characters; use a-z, 0-9, "-" and "."'
 
 

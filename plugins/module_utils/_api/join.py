@@ -9,16 +9,15 @@ CA may not, so keys are compared, by the hash that kubeadm pins.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import InvalidError
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.labels import is_dns_name
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.versions import kubelet_problem
 
-_NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 # Certificates are valid from five minutes before they are issued (k8s.io/kubernetes/pkg/controller/certificates).
 _CLOCK_TOLERANCE_S: Final = 240
 
@@ -102,7 +101,7 @@ def _decide(membership: Mapping[str, Any], target: JoinTarget, *, now_s: int) ->
 
 def _basic_problems(facts: Mapping[str, Any], wanted: JoinRequirements) -> list[str]:
     problems = []
-    if not _NAME.fullmatch(wanted.node_name) or len(wanted.node_name) > 253:
+    if not is_dns_name(wanted.node_name) or len(wanted.node_name) > 253:
         problems.append(f'node name "{wanted.node_name}" is not a DNS name in lower case; set worker_node_name')
     if not facts["is_root"]:
         problems.append("the connecting user does not become root; give it sudo, or set ansible_become_password")

@@ -13,6 +13,9 @@ LABEL_PROJECT: Final = "kamaji.clastix.io/project"
 LABEL_NAME: Final = "kamaji.clastix.io/name"
 LABEL_COMPONENT: Final = "kamaji.clastix.io/component"
 LABEL_LIFECYCLE: Final = "kamaji.clastix.io/certificate_lifecycle_controller"
+# Of a Secret that a KubeconfigGenerator keeps: by which generator, for which tenant.
+LABEL_MANAGED_BY: Final = "kamaji.clastix.io/managed-by"
+LABEL_MANAGED_FOR: Final = "kamaji.clastix.io/managed-for"
 PROJECT: Final = "kamaji"
 PROJECT_SELECTOR: Final = f"{LABEL_PROJECT}={PROJECT}"
 ANNOTATION_CHECKSUM: Final = "kamaji.clastix.io/checksum"
@@ -26,6 +29,7 @@ ANNOTATION_REPLICAS: Final = "hosted-kubernetes.io/replicas"
 ANNOTATION_CONFIGURATION: Final = "hosted-kubernetes.io/configuration"
 ANNOTATION_ENCRYPTION: Final = "hosted-kubernetes.io/encryption"
 ANNOTATION_ENCRYPTED_WITH: Final = "hosted-kubernetes.io/encrypted-with"
+GENERATOR_FINALIZER: Final = "hosted-kubernetes.io/kubeconfigs"
 
 
 def labels(tenant: str, component: str) -> dict[str, str]:
@@ -64,6 +68,12 @@ DATASTORE_CERTIFICATE: Final = "-datastore-certificate"
 KONNECTIVITY_CERTIFICATE: Final = "-konnectivity-certificate"
 KONNECTIVITY_KUBECONFIG: Final = "-konnectivity-kubeconfig"
 ENCRYPTION: Final = "-encryption-configuration"
+SECRETS: Final = (
+    CA, FRONT_PROXY_CA, SERVICE_ACCOUNT, API_SERVER, API_SERVER_KUBELET_CLIENT, FRONT_PROXY_CLIENT, ADMIN_KUBECONFIG,
+    CONTROLLER_MANAGER_KUBECONFIG, SCHEDULER_KUBECONFIG, DATASTORE_CONFIG, DATASTORE_CERTIFICATE, KONNECTIVITY_CERTIFICATE,
+    KONNECTIVITY_KUBECONFIG, ENCRYPTION,
+)  # fmt: skip
+"""Endings of Secrets that a tenant has, or may have one day: no other Secret of ours may end so."""
 # ConfigMaps: <tenant><suffix>
 KUBEADM_CONFIG: Final = "-kubeadmconfig"
 EGRESS_SELECTOR: Final = "-konnectivity-egress-selector-configuration"

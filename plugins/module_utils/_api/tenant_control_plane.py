@@ -408,6 +408,11 @@ class TenantControlPlane:
         """Name of the API server's Service inside the management cluster."""
         return f"{self.name}.{self.namespace}.svc"
 
+    @property
+    def service_url(self) -> str:
+        """URL of the API server inside the management cluster."""
+        return f"https://{self.service_host}:{self.network.port}"
+
     def secret_name(self, suffix: str) -> str:
         return self.name + suffix
 

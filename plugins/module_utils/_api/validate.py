@@ -15,7 +15,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, TypeAlias
 
-from ansible_collections.hosted.kubernetes.plugins.module_utils._api import versions
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api import labels, versions
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.addresses import is_address
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.crd_fields import FIELDS
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.datastore import DEFAULT_NAME
@@ -43,9 +43,6 @@ _VERSION: Final = re.compile(r"v1\.(0|[1-9]\d{0,2})\.(0|[1-9]\d{0,2})(-[0-9A-Za-
 _LABEL: Final = "[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?"
 _DNS_NAME: Final = re.compile(rf"(\*\.)?{_LABEL}(\.{_LABEL})*")
 _DOMAIN: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)+")
-_LABEL_VALUE: Final = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?")
-_LABEL_NAME: Final = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?")
-_PREFIX: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _PORT_NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _OVERRIDDEN: Final = re.compile(r"[a-z0-9.-]*/[a-z0-9]+")
 _HOSTNAME: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*(:\d{1,5})?")
@@ -226,18 +223,10 @@ def _metadata_problems(spec: Json) -> Iterator[str]:
     for path, metadata in places:
         for kind in ("labels", "annotations"):
             for name, value in _get(metadata, kind).items():
-                if not _is_qualified(name if kind == "labels" else name.lower()):
+                if not labels.is_name(name if kind == "labels" else name.lower()):
                     yield f"{path}.{kind} has the name {shown(name)}, which Kubernetes does not take; write a name such as example.com/team"
-                if kind == "labels" and not _LABEL_VALUE.fullmatch(value):
-                    hint = 'write A-Z, a-z, 0-9, "-", "_" and ".", with a letter or digit at both ends'
-                    yield f"{path}.labels.{name} {shown(value)} is not the value of a label; {hint}"
-
-
-def _is_qualified(name: str) -> bool:
-    """Whether a text can name a label or an annotation: a short name, with a DNS name and "/" before it or without."""
-    prefix, slash, short = name.rpartition("/")
-    fits = len(short) <= 63 and len(prefix) <= 253 and bool(_LABEL_NAME.fullmatch(short))
-    return fits and (bool(_PREFIX.fullmatch(prefix)) if slash else True)
+                if kind == "labels":
+                    yield from labels.value_problems(f"{path}.labels.{name}", value)
 
 
 # Networks

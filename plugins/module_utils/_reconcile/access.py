@@ -72,7 +72,7 @@ class TenantAccess:
             # By any other name it would be led elsewhere.
             server, target = f"https://{self._endpoint[0]}:{self._endpoint[1]}", self._endpoint
         else:
-            server, target = f"https://{self._tenant.service_host}:{self._tenant.network.port}", self._endpoint or self._forward()
+            server, target = self._tenant.service_url, self._endpoint or self._forward()
         client = client_from_kubeconfig(self._kubeconfig, server=server, resolve_to=target)
         return self._stack.enter_context(client)
 

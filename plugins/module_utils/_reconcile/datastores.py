@@ -36,6 +36,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.portforwar
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.wait import wait_for
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile import fields
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.fields import FieldChange
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.observe import not_served
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.plan import REDACTED, Action, Change, Cluster, Plan
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.status import merge_patch
 
@@ -310,10 +311,7 @@ def apply(client: Client, observed: ObservedStore, changes: Plan, now: datetime)
     Raises HostedKubernetesError naming the other manager when it owns a field that is to change.
     """
     if not observed.served:
-        raise HostedKubernetesError(
-            f"the management cluster does not know {api.KIND} ({KAMAJI_API_VERSION}); install the resource definitions first: "
-            "role hosted.kubernetes.tenant_control_plane, tasks_from crds"
-        )
+        raise not_served(resource_of(api.KIND))
     if any(change.stage == 0 for change in changes):
         observed = replace(observed, live=_write(client, observed.definition))
     return write_status(client, observed, now) if changes else observed

@@ -17,7 +17,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors impo
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import KAMAJI_API_VERSION, Json, ObjectRef
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.share import Share, share_of
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.tenant_control_plane import KIND
-from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.fields import FieldChange
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.finalizers import release
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.observed import DatastoreView, Observed
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.plan import (
     Action,
@@ -87,11 +87,6 @@ class _Deletion:
     def _resource_ref(self) -> ObjectRef:
         return ObjectRef(KAMAJI_API_VERSION, KIND, self.absent.namespace, self.absent.name)
 
-    @property
-    def _finalizers(self) -> list[str]:
-        finalizers: list[str] = (self.observed.resource or {}).get("metadata", {}).get("finalizers") or []
-        return finalizers
-
     def mark(self) -> Iterator[Change]:
         if self.observed.resource is not None and not self.observed.deleting:
             yield self._change(self._resource_ref, Action.DELETE, "is to be deleted", DeletionStage.MARK)
@@ -129,7 +124,8 @@ class _Deletion:
 
     def _refuse_unasked(self, store: str, view: DatastoreView | None) -> None:
         """A store that does not answer may hold data; one that does not exist does when this tenant was made with it."""
-        held = self.observed.status.get("storage") and names.FINALIZER in self._finalizers
+        finalizers = (self.observed.resource or {}).get("metadata", {}).get("finalizers") or ()
+        held = self.observed.status.get("storage") and names.FINALIZER in finalizers
         made = bool(held or self.observed.secrets)
         if self.absent.keep_data or (view is None and not made):
             return
@@ -160,14 +156,8 @@ class _Deletion:
             yield self._change(reference, Action.DELETE, "belongs to a deleted tenant", DeletionStage.OBJECTS)
 
     def resource(self) -> Iterator[Change]:
-        finalizers = self._finalizers
-        if names.FINALIZER not in finalizers:
-            return  # gone, or held by others only
-        left = [item for item in finalizers if item != names.FINALIZER]
-        change = self._change(self._resource_ref, Action.PATCH, "everything it owned is gone", DeletionStage.RESOURCE)
-        fields = (FieldChange("metadata.finalizers", list(finalizers), left or None),)
-        version = self.observed.resource["metadata"]["resourceVersion"] if self.observed.resource else None
-        yield replace(change, fields=fields, body={"metadata": {"finalizers": left or None, "resourceVersion": version}})
+        resource, ref = self.observed.resource, self._resource_ref
+        return release(resource, ref, names.FINALIZER, owner=self.absent.key, stage=DeletionStage.RESOURCE)
 
     def _change(self, reference: ObjectRef, action: Action, reason: str, stage: int) -> Change:
         return Change(

@@ -40,6 +40,8 @@ _SERVER_DEFAULTS: Final = frozenset(
 )
 # Maps of built-in types that are replaced as a whole (x-kubernetes-map-type: atomic): a key somebody added is drift.
 _ATOMIC_MAPS: Final = frozenset({"selector", "podSelector", "namespaceSelector", "labelSelector", "nodeSelector"})
+# The same in custom resources of ours.
+_ATOMIC_CUSTOM_MAPS: Final = frozenset({"namespaceSelector", "tenantControlPlaneSelector"})
 _QUANTITY_PARENTS: Final = frozenset({"requests", "limits", "capacity"})
 _QUANTITY_FIELDS: Final = frozenset({"sizeLimit"})
 _SUFFIXES: Final = {
@@ -128,7 +130,7 @@ class _Comparison:
     def compare(self, desired: Any, live: Any, path: tuple[str, ...], *, exact: bool) -> Iterator[FieldChange]:
         """exact: whether everything below is ours, so that what we do not name must not be there (but for defaults)."""
         if isinstance(desired, dict) and isinstance(live, dict):
-            exact = exact or (path[-1:] != () and path[-1] in _ATOMIC_MAPS and not self.custom)
+            exact = exact or (path[-1:] != () and path[-1] in (_ATOMIC_CUSTOM_MAPS if self.custom else _ATOMIC_MAPS))
             for key, value in desired.items():
                 yield from self.compare(value, live.get(key), (*path, key), exact=exact)
             if exact:

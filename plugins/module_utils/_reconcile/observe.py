@@ -113,6 +113,14 @@ def _image_pull(client: Client, tenant: TenantControlPlane) -> ImagePull:
         return ImagePull(error=error.msg)
 
 
+def not_served(resource: Resource) -> HostedKubernetesError:
+    """The error for a kind that the management cluster must know, and does not."""
+    return HostedKubernetesError(
+        f"the management cluster does not know {resource.kind} ({resource.api_version}); install the resource definitions first: "
+        "role hosted.kubernetes.tenant_control_plane, tasks_from crds"
+    )
+
+
 def secret_state(secret: Json, record: Json | None) -> SecretState:
     """A Secret read whole, decoded."""
     data = {key: base64.b64decode(value) for key, value in (secret.get("data") or {}).items()}
@@ -146,10 +154,7 @@ def _list(client: Client, kind: str, scope: str | None, *, served: bool) -> list
     except NotFoundError as error:
         if kind in _OPTIONAL_KINDS or (kind == "TenantControlPlane" and not served):
             return None
-        raise HostedKubernetesError(
-            f"the management cluster does not know {kind} ({resource.api_version}); install the resource definitions first: "
-            "role hosted.kubernetes.tenant_control_plane, tasks_from crds"
-        ) from error
+        raise not_served(resource) from error
 
 
 def _list_resource(client: Client, resource: Resource, scope: str | None) -> list[Json]:

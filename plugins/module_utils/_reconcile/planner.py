@@ -36,6 +36,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.tenan
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile import encryption, replicas, templates, upgrade
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.facts import Facts, derive
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.fields import FieldChange, diff, owned_fields
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.finalizers import hold
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.observed import DatastoreView, Desired, Observed
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.plan import (
     MISSING,
@@ -166,23 +167,10 @@ class _Planner:
             body = self.desired.tenant.manifest()
             body["metadata"]["finalizers"] = [names.FINALIZER]
             yield from self._apply(body, self.observed.resource, Stage.RESOURCE)
-        elif self.observed.resource and names.FINALIZER not in self.observed.resource["metadata"].get("finalizers", []):
-            yield self._finalizer(self.observed.resource)
-
-    def _finalizer(self, resource: Json) -> Change:
-        """Only a patch: applying a resource without its spec would take away the spec that an earlier call applied."""
-        before = resource["metadata"].get("finalizers")
-        after = [*(before or []), names.FINALIZER]
-        return Change(
-            tenant=self.desired.tenant.key,
-            cluster=Cluster.MANAGEMENT,
-            object=ObjectRef.of(resource),
-            action=Action.PATCH,
-            reason="metadata.finalizers differs",
-            stage=Stage.RESOURCE,
-            fields=(FieldChange("metadata.finalizers", before, after),),
-            body={"metadata": {"finalizers": after, "resourceVersion": resource["metadata"]["resourceVersion"]}},
-        )
+        else:
+            tenant, resource = self.desired.tenant, self.observed.resource
+            ref = ObjectRef(KAMAJI_API_VERSION, KIND, tenant.namespace, tenant.name)
+            yield from hold(resource, ref, names.FINALIZER, owner=tenant.key, stage=Stage.RESOURCE)
 
     def datastore(self) -> Iterator[Change]:
         """One change per missing part of the tenant's share; parts rest on each other, so each has a stage of its own."""

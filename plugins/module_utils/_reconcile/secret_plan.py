@@ -25,7 +25,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._api.unknown imp
 from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.management.common import owner_reference
 from ansible_collections.hosted.kubernetes.plugins.module_utils._pki.keys import KeyPair
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile import encryption
-from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.facts import Facts
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.facts import Facts, derive
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.fields import FieldChange
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.observed import Desired, Observed
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.plan import MISSING, Action, Barrier, Change, Cluster
@@ -66,6 +66,14 @@ def plan_secrets(desired: Desired, observed: Observed, facts: Facts, now: dateti
     run.decide_encryption()
     run.read_signers()
     return SecretPlan(tuple(run.changes), run.checksums, run.ca_certificate(), frozenset(run.unread))
+
+
+def plan_additional(desired: Desired, observed: Observed, spec: SecretSpec, now: datetime) -> SecretPlan:
+    """Decide about one Secret beside those that every tenant has; observed needs no more than it and the Secret of its signer."""
+    run = _Run(desired, observed, derive(desired, observed), now)
+    run.decide(spec)
+    run.read_signers()
+    return SecretPlan(tuple(run.changes), run.checksums, UNKNOWN, frozenset(run.unread))
 
 
 def secret_specs(desired: Desired, observed: Observed, facts: Facts) -> list[SecretSpec]:
@@ -132,7 +140,7 @@ def secret_manifest(tenant: TenantControlPlane, spec: SecretSpec, uid: str, data
 
 
 def _labels(tenant: TenantControlPlane, spec: SecretSpec) -> dict[str, str]:
-    labels = names.labels(tenant.name, spec.component)
+    labels = {**spec.labels, **names.labels(tenant.name, spec.component)}
     return {**labels, names.LABEL_LIFECYCLE: spec.lifecycle} if spec.lifecycle else labels
 
 

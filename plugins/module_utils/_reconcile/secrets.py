@@ -25,7 +25,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._api.tenant_cont
     TenantControlPlane,
     api_service_ip,
 )
-from ansible_collections.hosted.kubernetes.plugins.module_utils._api.unknown import UNKNOWN
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.unknown import UNKNOWN, has_unknown
 from ansible_collections.hosted.kubernetes.plugins.module_utils._pki.certificates import (
     LeafRequest,
     check_ca,
@@ -50,6 +50,8 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._pki.kubeconfig 
 
 Data = Mapping[str, bytes]
 CLUSTER_ADMINS: Final = "kubeadm:cluster-admins"
+KUBECONFIG_KEY: Final = "value"
+"""Of a Secret that holds one kubeconfig and nothing else, as Cluster API and KubeconfigGenerators make them."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ class SecretSpec:
     permanent: made once, never replaced; its loss is an error once the tenant lives.
     signer: name of the Secret (suffix) whose key signs the content, "" when none of this tenant's does.
     inputs: everything the content follows from, but for randomness; UNKNOWN inside while not known yet.
-    annotations: beside the checksum, given with the content.
+    annotations: beside the checksum, given with the content. labels: beside those of every Secret of a tenant.
     """
 
     suffix: str
@@ -87,6 +89,7 @@ class SecretSpec:
     secret_type: str = "Opaque"
     stage: int = 0
     annotations: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def digest(self) -> str:
@@ -125,8 +128,27 @@ def expiry(data: Data) -> datetime | None:
     """
     leaves = [value for key, value in data.items() if key.endswith(".crt") and key != "ca.crt"]
     certificates = leaves or [value for key, value in data.items() if key == "ca.crt"]
-    certificates += [read_kubeconfig_client(value)[2].certificate for key, value in data.items() if key.endswith((".conf", ".svc"))]
+    kubeconfigs = [value for key, value in data.items() if key.endswith((".conf", ".svc")) or key == KUBECONFIG_KEY]
+    certificates += [read_kubeconfig_client(value)[2].certificate for value in kubeconfigs]
     return min((not_after(certificate) for certificate in certificates), default=None)
+
+
+def record_of(state: SecretState | None, spec: SecretSpec | None = None) -> Json | None:
+    """What status keeps of a Secret, so that it need not be read again; None when it is not known. spec: what it was made from."""
+    if state is None:
+        return None
+    if state.data is None:
+        return dict(state.record) if state.recorded and state.record else None
+    end = expiry(state.data)
+    record = {
+        "uid": state.metadata["uid"],
+        "resourceVersion": state.metadata["resourceVersion"],
+        "checksum": checksum(state.data),
+        "inputs": spec.digest if spec and not has_unknown(spec.inputs) else None,
+        "notAfter": end.isoformat() if end else None,
+        "certificate": state.data["ca.crt"].decode() if spec and spec.suffix == names.CA and "ca.crt" in state.data else None,
+    }
+    return {key: value for key, value in record.items() if value is not None}
 
 
 @dataclass(frozen=True)
@@ -197,7 +219,7 @@ def leaf_specs(tenant: TenantControlPlane, inputs: SecretInputs, renew_before: t
 
 def _kubeconfig_specs(tenant: TenantControlPlane, inputs: SecretInputs, maker: _LeafMaker) -> list[SecretSpec]:
     port = tenant.network.port
-    local, inside = f"https://127.0.0.1:{port}", f"https://{tenant.service_host}:{port}"
+    local, inside = f"https://127.0.0.1:{port}", tenant.service_url
     outside = f"https://{host_port(inputs.endpoint_host, inputs.endpoint_port)}"
     admin = LeafRequest("kubernetes-admin", (CLUSTER_ADMINS,), client=True)
     super_admin = LeafRequest("kubernetes-super-admin", ("system:masters",), client=True)

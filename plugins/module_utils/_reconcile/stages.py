@@ -32,3 +32,11 @@ class DeletionStage(IntEnum):
     DATA = 20  # parts of the datastore share follow at DATA + n
     OBJECTS = 50
     RESOURCE = 60
+
+
+class GeneratorStage(IntEnum):
+    """Stages of keeping a KubeconfigGenerator's Secrets, or of deleting it: it holds its finalizer as long as one of them is there."""
+
+    RESOURCE = 0
+    SECRETS = 10
+    RELEASE = 20

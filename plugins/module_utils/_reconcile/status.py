@@ -22,9 +22,8 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.plan 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.secret_plan import secret_specs
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.secrets import (
     SecretSpec,
-    SecretState,
     checksum,
-    expiry,
+    record_of,
 )
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.status_parts import Parts, drop_none, time_text
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.version import ENGINE_VERSION
@@ -251,7 +250,7 @@ class _Builder:
     def _secret(self, suffix: str, *path: str) -> Json | None:
         """A Secret by name and checksum, and since when where the reference says so (path: where it stands)."""
         name = self.desired.tenant.secret_name(suffix)
-        record = self._record(name, self.observed.secrets.get(name))
+        record = record_of(self.observed.secrets.get(name))
         if record is None:
             return None
         entry: Json = {"secretName": name, "checksum": record["checksum"]}
@@ -259,28 +258,12 @@ class _Builder:
 
     def _records(self) -> Json:
         specs = {self.desired.tenant.secret_name(s.suffix): s for s in self._specs()}
-        records = {name: self._record(name, self.observed.secrets.get(name), spec) for name, spec in specs.items()}
+        records = {name: record_of(self.observed.secrets.get(name), spec) for name, spec in specs.items()}
         return {name: record for name, record in records.items() if record}
 
     def _specs(self) -> list[SecretSpec]:
         facts = derive(self.desired, self.observed)
         return secret_specs(self.desired, self.observed, type(facts)(**{**facts.__dict__, "checksums": self.checksums}))
-
-    def _record(self, name: str, state: SecretState | None, spec: SecretSpec | None = None) -> Json | None:
-        if state is None:
-            return None
-        if state.data is None:
-            return dict(state.record) if state.recorded and state.record else None
-        end = expiry(state.data)
-        record = {
-            "uid": state.metadata["uid"],
-            "resourceVersion": state.metadata["resourceVersion"],
-            "checksum": checksum(state.data),
-            "inputs": spec.digest if spec and not has_unknown(spec.inputs) else None,
-            "notAfter": end.isoformat() if end else None,
-            "certificate": state.data["ca.crt"].decode() if name.endswith(names.CA) and "ca.crt" in state.data else None,
-        }
-        return {key: value for key, value in record.items() if value is not None}
 
     def _conditions(self) -> list[Json]:
         left = f"{len(self.plan.changes)} changes are left to do" if self.plan else ""

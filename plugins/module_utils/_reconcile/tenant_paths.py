@@ -74,7 +74,7 @@ def tenant_paths(source: TenantSource) -> Iterator[Paths]:
 
 
 def _way(label: str, admin: Administrator, address: tuple[str, int]) -> Path:
-    server = f"https://{admin.tenant.service_host}:{admin.tenant.network.port}"
+    server = admin.tenant.service_url
     return Path(label, lambda: client_from_kubeconfig(admin.kubeconfig, server=server, resolve_to=address))
 
 

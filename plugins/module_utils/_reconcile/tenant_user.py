@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api import names
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import HostedKubernetesError, InvalidError
-from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import resource_of
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json, resource_of
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.tenant_control_plane import KIND, TenantControlPlane, parse
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.client import Client
 from ansible_collections.hosted.kubernetes.plugins.module_utils._pki.certificates import LeafRequest, new_leaf, not_after
@@ -21,6 +21,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._pki.kubeconfig 
     read_kubeconfig_client,
 )
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.observe import secret_state
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.secrets import SecretState
 
 SYSTEM_MASTERS = "system:masters"
 _CLOCK_SKEW = timedelta(minutes=5)
@@ -59,26 +60,46 @@ def read_authority(management: Client, namespace: str, name: str, *, inside: boo
     if live is None:
         raise InvalidError(f"TenantControlPlane {namespace}/{name} does not exist; look at kubectl get tcp -A")
     tenant = parse(live)
-    endpoint = (live.get("status") or {}).get("controlPlaneEndpoint")
-    if inside:
-        endpoint = f"{tenant.service_host}:{tenant.network.port}"
+    server = server_url(tenant, live, inside=inside)
     secret = management.get(resource_of("Secret"), tenant.secret_name(names.CA), namespace)
-    if secret is None or not endpoint:
+    if secret is None or not server:
         raise InvalidError(
             f"TenantControlPlane {namespace}/{name} has no endpoint or no authority yet; wait until it is ready (module "
             "hosted.kubernetes.tenant_control_plane_info says what it lacks)"
         )
-    data = secret_state(secret, None).data or {}
+    return TenantAuthority(tenant, server, authority_pair(tenant, secret_state(secret, None)))
+
+
+def server_url(tenant: TenantControlPlane, live: Json, *, inside: bool) -> str:
+    """URL of the API server: inside the management cluster, or as it is published; "" while it is not. live: the stored resource."""
+    endpoint = (live.get("status") or {}).get("controlPlaneEndpoint")
+    return tenant.service_url if inside else f"https://{endpoint}" if endpoint else ""
+
+
+def authority_pair(tenant: TenantControlPlane, state: SecretState) -> KeyPair:
+    """The pair that signs for a tenant. state: its Secret, read whole. Raises InvalidError when a half of the pair is missing."""
+    data = state.data or {}
     missing = [key for key in ("ca.crt", "ca.key") if not data.get(key)]
     if missing:
         raise InvalidError(
-            f"Secret {namespace}/{tenant.secret_name(names.CA)} has no key {missing[0]}; restore the tenant's authority from a backup"
+            f"Secret {tenant.namespace}/{tenant.secret_name(names.CA)} has no key {missing[0]}; restore the tenant's authority from a backup"
         )
-    return TenantAuthority(tenant, f"https://{endpoint}", KeyPair(data["ca.crt"], data["ca.key"]))
+    return KeyPair(data["ca.crt"], data["ca.key"])
 
 
 def check(user: User) -> None:
     """Refuse what must not be given out. Raises InvalidError."""
+    check_subject(user)
+    if SYSTEM_MASTERS in user.groups:
+        raise InvalidError(
+            f'groups: "{SYSTEM_MASTERS}" cannot be limited or revoked by RBAC; use "kubeadm:cluster-admins" for an administrator'
+        )
+    if not timedelta(minutes=10) <= user.lifetime <= timedelta(days=365):
+        raise InvalidError("lifetime must be between 10 minutes and 365 days (525600 minutes)")
+
+
+def check_subject(user: User) -> None:
+    """Refuse names that no certificate can have. Raises InvalidError."""
     if not user.name:
         raise InvalidError("user must not be empty; name the person or program the kubeconfig is for")
     length = len(user.name.encode())
@@ -88,12 +109,6 @@ def check(user: User) -> None:
         )
     if "" in user.groups:
         raise InvalidError(f"groups[{user.groups.index('')}] is empty; name a group, or leave it out")
-    if SYSTEM_MASTERS in user.groups:
-        raise InvalidError(
-            f'groups: "{SYSTEM_MASTERS}" cannot be limited or revoked by RBAC; use "kubeadm:cluster-admins" for an administrator'
-        )
-    if not timedelta(minutes=10) <= user.lifetime <= timedelta(days=365):
-        raise InvalidError("lifetime must be between 10 minutes and 365 days (525600 minutes)")
 
 
 def problem(existing: bytes | None, authority: TenantAuthority, user: User, now: datetime) -> str | None:

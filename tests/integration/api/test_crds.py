@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import KAMAJI_API_VERSION, Json
+from ansible_collections.hosted.kubernetes.tests.support import generator_cases
 from ansible_collections.hosted.kubernetes.tests.support.apiserver import ApiServer, RequestError
 from ansible_collections.hosted.kubernetes.tests.support.bundle import COLLECTION
 from ansible_collections.hosted.kubernetes.tests.support.examples import NAMES, example
@@ -296,25 +297,34 @@ def test_name_of_a_datastore_fits_a_label(api_server: ApiServer) -> None:
         _store(api_server, _ETCD, name="a" * 64)
 
 
-@pytest.mark.parametrize(
-    ("user", "message"),
-    [
-        ({"stringValue": "robot"}, None),
-        ({"fromDefinition": "metadata.name"}, None),
-        ({}, "needs exactly one"),
-        ({"stringValue": "a", "fromDefinition": "b"}, "needs exactly one"),
-    ],
-)
-def test_kubeconfig_generator(api_server: ApiServer, user: Json, message: str | None) -> None:
-    body = {
-        "apiVersion": KAMAJI_API_VERSION,
-        "kind": "KubeconfigGenerator",
-        "metadata": {"name": f"generator-{secrets.token_hex(4)}"},
-        "spec": {"user": user, "groups": [{"stringValue": "viewers"}], "namespaceSelector": {"matchLabels": {"a": "b"}}},
-    }
-    path = f"{ROOT}/kubeconfiggenerators?fieldValidation=Strict"
-    if message is None:
-        assert api_server.request("POST", path, body)["spec"] == body["spec"]
-        return
-    with pytest.raises(RequestError, match=message):
-        api_server.request("POST", path, body)
+def _generator(api_server: ApiServer, body: Json) -> Json:
+    created: Json = api_server.request("POST", f"{ROOT}/kubeconfiggenerators?fieldValidation=Strict", body)
+    return created
+
+
+@pytest.mark.parametrize("name", generator_cases.GOOD)
+def test_good_generator(api_server: ApiServer, name: str) -> None:
+    body = generator_cases.definition(f"generator-{secrets.token_hex(4)}", **generator_cases.GOOD[name])
+    assert _generator(api_server, body)["spec"] == body["spec"]
+    # Tests of other files work on all generators there are.
+    api_server.request("DELETE", f"{ROOT}/kubeconfiggenerators/{body['metadata']['name']}")
+
+
+@pytest.mark.parametrize("case", [pytest.param(case, id=case.name) for case in generator_cases.BAD])
+def test_bad_generator(api_server: ApiServer, case: generator_cases.Case) -> None:
+    with pytest.raises(RequestError) as error:
+        _generator(api_server, generator_cases.definition(f"generator-{secrets.token_hex(4)}", **case.spec))
+    message = json.loads(error.value.body)["message"]
+    assert [part for part in case.server if part not in message] == [], message
+
+
+@pytest.mark.parametrize("name", generator_cases.BAD_NAMES)
+def test_bad_name_of_a_generator(api_server: ApiServer, name: str) -> None:
+    with pytest.raises(RequestError, match=r"metadata\.name"):
+        _generator(api_server, generator_cases.definition(name))
+
+
+def test_good_name_of_a_generator(api_server: ApiServer) -> None:
+    for name in generator_cases.GOOD_NAMES:
+        _generator(api_server, generator_cases.definition(name))
+        api_server.request("DELETE", f"{ROOT}/kubeconfiggenerators/{name}")
