@@ -347,7 +347,7 @@ BAD: Final = (
     Case(
         "port of another container",
         {_PORT: 10257},
-        ("spec.networkProfile.port 10257 is used by another container of the pod; choose a port other than 8133, 8134, 10257, 10259",),
+        ("spec.networkProfile.port 10257 is used by another container of the pod; choose a port other than 8133, 8134, 8135, 10257, 10259",),
         ("spec.networkProfile.port: Invalid value: 10257: is used by another container",),
     ),
     Case(
@@ -362,7 +362,7 @@ BAD: Final = (
         (
             (
                 "spec.addons.konnectivity.server.port 443 is not a port konnectivity takes; choose one from 1024 to 49151 other than 8133, 8134, "
-                "10257, 10259"
+                "8135, 10257, 10259"
             ),
         ),
         ("spec.addons.konnectivity.server.port: Invalid value: 443: is not a port konnectivity takes",),
@@ -373,7 +373,7 @@ BAD: Final = (
         (
             (
                 "spec.addons.konnectivity.server.port 49152 is not a port konnectivity takes; choose one from 1024 to 49151 other than 8133, "
-                "8134, 10257, 10259"
+                "8134, 8135, 10257, 10259"
             ),
         ),
         ("spec.addons.konnectivity.server.port: Invalid value: 49152: is not a port konnectivity takes",),
@@ -604,7 +604,7 @@ BAD: Final = (
         "names and paths of our own",
         {
             f"{DEPLOYMENT}.additionalContainers": [{**CONTAINER, "name": "kube-scheduler"}],
-            f"{DEPLOYMENT}.additionalInitContainers": [{**CONTAINER, "name": "konnectivity-server"}],
+            f"{DEPLOYMENT}.additionalInitContainers": [{**CONTAINER, "name": "kine"}],
             f"{DEPLOYMENT}.additionalVolumes": [{"name": "konnectivity-uds", "emptyDir": {}}],
             f"{DEPLOYMENT}.additionalVolumeMounts.apiServer": [{"name": "konnectivity-uds", "mountPath": "/etc/kubernetes/"}],
         },
@@ -614,7 +614,7 @@ BAD: Final = (
                 "choose another name"
             ),
             (
-                'spec.controlPlane.deployment.additionalInitContainers[0].name "konnectivity-server" is the name of one of our own containers; '
+                'spec.controlPlane.deployment.additionalInitContainers[0].name "kine" is the name of one of our own containers; '
                 "choose another name"
             ),
             (
