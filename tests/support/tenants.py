@@ -99,12 +99,12 @@ def open_driver(etcd: Etcd) -> EtcdDriver:
 
 @dataclass(frozen=True)
 class Ground:
-    """What tenants of a test stand on. store: name of the DataStore over etcd, which driver administrates."""
+    """What tenants of a test stand on. store: name of their DataStore, which driver administrates: that over etcd, or over a database."""
 
     client: Client
     kubeconfig: Path
     etcd: Etcd
-    driver: EtcdDriver
+    driver: Any
     store: str
 
     def tenant(self, name: str = "acme", namespace: str = "") -> Tenant:

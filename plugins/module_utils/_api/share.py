@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api import names
-from ansible_collections.hosted.kubernetes.plugins.module_utils._api.datastore import DEFAULT_NAME, POSTGRESQL
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.datastore import DEFAULT_NAME
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json
 
 _PLAIN_NAME: Final = re.compile("[A-Za-z0-9_-]+")
@@ -64,8 +64,6 @@ def kine_problem(share: Share, driver: str) -> str | None:
     for field, name in (("dataStoreSchema", share.schema), ("dataStoreUsername", share.user)):
         if not _PLAIN_NAME.fullmatch(name):
             return f'spec.{field} "{name}" does not fit a datastore of driver {driver}; write letters, digits, "_" and "-" only'
-    if driver == POSTGRESQL and share.schema != share.schema.lower():
-        return f'spec.dataStoreSchema "{share.schema}" does not fit a datastore of driver {driver}: kine writes it small; write it so'
     return None
 
 

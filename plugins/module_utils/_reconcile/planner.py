@@ -134,11 +134,6 @@ def _refuse_kine(tenant: TenantControlPlane, observed: Observed) -> None:
     if view is None or view.driver == ETCD:
         return
     problem = kine_problem(share_of(tenant.manifest(), observed.status), view.driver)
-    if not view.ca_certificate:
-        problem = (
-            f'spec.dataStore "{view.name}" has no spec.tlsConfig.certificateAuthority.certificate, so that the tenant could not verify it; give '
-            "the DataStore the authority that signed the server's certificate"
-        )
     if problem:
         raise HostedKubernetesError(f"TenantControlPlane {tenant.key}: {problem}")
 

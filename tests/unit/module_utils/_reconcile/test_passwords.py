@@ -142,12 +142,6 @@ def test_a_password_that_was_not_tried_is_no_difference() -> None:
             'write letters, digits, "_" and "-" only',
         ),
         ({"dataStoreUsername": "a@b"}, {"driver": "MySQL"}, 'spec.dataStoreUsername "a@b" does not fit a datastore of driver MySQL'),
-        ({"dataStoreSchema": "Acme"}, {}, 'spec.dataStoreSchema "Acme" does not fit a datastore of driver PostgreSQL: kine writes it small'),
-        (
-            {},
-            {"ca_certificate": b""},
-            'spec.dataStore "default" has no spec.tlsConfig.certificateAuthority.certificate, so that the tenant could not verify it',
-        ),
         (
             {"dataStoreOverrides": [{"resource": "/events", "dataStore": "events"}]},
             {},
@@ -160,7 +154,3 @@ def test_refused(spec: dict[str, Any], changes: dict[str, Any], message: str) ->
     with pytest.raises(HostedKubernetesError) as refusal:
         plan(desired(**spec), observed, NOW)
     assert message in refusal.value.msg
-
-
-def test_capital_letters_fit_mysql() -> None:
-    assert plan(desired(dataStoreSchema="Acme"), replace(nothing(), datastore=database(driver="MySQL")), NOW)
