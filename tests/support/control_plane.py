@@ -93,7 +93,9 @@ class ControlPlane:
                 connection.request("GET", kine.METRICS_PATH)
                 return connection.getresponse().status == http.HTTPStatus.OK
 
-        with running(self.argv["kine"], self.directory / "kine.log", serves_metrics, timeout_s=timeout_s, environment=self.environment) as process:
+        with running(
+            self.argv["kine"], self.directory / "kine.log", serves_metrics, timeout_s=timeout_s, environment=self.environment
+        ) as process:
             yield process
 
 

@@ -82,9 +82,7 @@ class Database:
 
     def store(self, isolation: Isolation, endpoints: Sequence[str] = ()) -> Store:
         reached = tuple(endpoints) or (self.server.endpoint,)
-        inputs = DatastoreInputs(
-            "shared", self.server.driver, reached, isolation.schema, isolation.user, "", "", client_certificate=False
-        )
+        inputs = DatastoreInputs("shared", self.server.driver, reached, isolation.schema, isolation.user, "", "", client_certificate=False)
         config = {
             "DB_CONNECTION_STRING": ",".join(reached),
             "DB_SCHEMA": isolation.schema,

@@ -347,7 +347,9 @@ BAD: Final = (
     Case(
         "port of another container",
         {_PORT: 10257},
-        ("spec.networkProfile.port 10257 is used by another container of the pod; choose a port other than 8133, 8134, 8135, 10257, 10259",),
+        (
+            "spec.networkProfile.port 10257 is used by another container of the pod; choose a port other than 8133, 8134, 8135, 10257, 10259",
+        ),
         ("spec.networkProfile.port: Invalid value: 10257: is used by another container",),
     ),
     Case(

@@ -94,9 +94,9 @@ def test_a_database_of_another_authority_gets_no_password(database: Database, bu
 
 
 def test_the_server_that_takes_writes_is_found(postgresql: Database, bundle: Path, tmp_path: Path) -> None:
-    with postgresql.share([f"127.0.0.1:{free_ports(1)[0]}", postgresql.server.endpoint]) as store:
-        with prepared_on(store, bundle, tmp_path, {}).run_kine() as process:
-            assert process.poll() is None
+    endpoints = [f"127.0.0.1:{free_ports(1)[0]}", postgresql.server.endpoint]
+    with postgresql.share(endpoints) as store, prepared_on(store, bundle, tmp_path, {}).run_kine() as process:
+        assert process.poll() is None
 
 
 def test_a_new_password_is_taken_by_new_pods_and_old_ones_go_on(database: Database, bundle: Path, tmp_path: Path) -> None:

@@ -138,8 +138,10 @@ def test_a_password_that_was_not_tried_is_no_difference() -> None:
         (
             {"dataStoreSchema": "a:b"},
             {},
-            'TenantControlPlane tenants/acme: spec.dataStoreSchema "a:b" does not fit a datastore of driver PostgreSQL; '
-            'write letters, digits, "_" and "-" only',
+            (
+                'TenantControlPlane tenants/acme: spec.dataStoreSchema "a:b" does not fit a datastore of driver PostgreSQL; '
+                'write letters, digits, "_" and "-" only'
+            ),
         ),
         ({"dataStoreUsername": "a@b"}, {"driver": "MySQL"}, 'spec.dataStoreUsername "a@b" does not fit a datastore of driver MySQL'),
         (

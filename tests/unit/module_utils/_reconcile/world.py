@@ -218,10 +218,7 @@ def _done(change: Change, wanted: Desired, observed: Observed, now: datetime) ->
     if change.cluster is Cluster.DATASTORE:
         return _granted(observed, change.object)
     if change.object.kind == "Secret":
-        made = observed.with_secrets({change.object.name: _secret(change, wanted, observed, now)})
-        if change.object.name == wanted.tenant.secret_name(names.DATASTORE_CONFIG) and made.datastore:
-            return replace(made, datastore=made.datastore.without_password())
-        return made
+        return _with_secret(observed, change.object.name, _secret(change, wanted, observed, now))
     if change.action is Action.SCALE:
         number = change.fields[0].after
         return replace(observed, resource=placeholder(scaled(observed.resource or {}, number), number))
@@ -242,6 +239,13 @@ def _done(change: Change, wanted: Desired, observed: Observed, now: datetime) ->
         body["status"] = before["status"]
         body["metadata"]["generation"] = before["metadata"]["generation"] + 1
     return observed.with_objects({change.object: body})
+
+
+def _with_secret(observed: Observed, name: str, state: SecretState | None) -> Observed:
+    """The store does not accept a new password yet."""
+    made = observed.with_secrets({name: state})
+    new = name.endswith(names.DATASTORE_CONFIG) and made.datastore
+    return replace(made, datastore=new.without_password()) if new else made
 
 
 def scaled(resource: Json, number: int) -> Json:

@@ -108,7 +108,7 @@ def test_it_runs_as_the_user_of_the_api_server_and_has_no_capability() -> None:
 def test_image(spec: Json, expected: str) -> None:
     found = pod(**{DEPLOYMENT + field: value for field, value in spec.items()})
     assert found["initContainers"][-1]["image"] == expected
-    assert [item["name"] for item in found["containers"]][0] == "kube-apiserver", "one named kine is no container of its own"
+    assert found["containers"][0]["name"] == "kube-apiserver", "one named kine is no container of its own"
 
 
 def test_the_image_is_the_bundles() -> None:
@@ -123,5 +123,7 @@ def test_resources_of_the_user() -> None:
 
 
 def test_etcd_needs_none() -> None:
-    spec = deployment(tenant(**{DEPLOYMENT + "additionalContainers": [{"name": "kine", "image": "x"}]}), inputs())["spec"]["template"]["spec"]
+    spec = deployment(tenant(**{DEPLOYMENT + "additionalContainers": [{"name": "kine", "image": "x"}]}), inputs())["spec"]["template"][
+        "spec"
+    ]
     assert "kine" not in str(spec)
