@@ -36,8 +36,9 @@ def labels(tenant: str, component: str) -> dict[str, str]:
 LONGEST_COMMON_NAME: Final = 64
 """Of a certificate (RFC 5280, ub-common-name); a user is known by it."""
 
-LONGEST_SCHEMA: Final = 63
-"""Of a share's default name: PostgreSQL cuts longer names of databases without an error, MySQL and etcd take more."""
+LONGEST_SCHEMA: Final = 62
+"""Of a share's default name. PostgreSQL cuts names of databases after 63 characters without an error; in grants MySQL takes 64, where each of its
+two underscores counts twice."""
 
 LONGEST_DATASTORE_USER: Final = 32
 """Of the default name of its user: what MySQL takes, the shortest of all datastores."""

@@ -173,7 +173,7 @@ def test_what_is_changed_in_the_database_is_mended(tenant: Tenant, place: Place)
     make_awake(tenant)
     assert PASSWORD in place.state(tenant).present
 
-    driver.delete_part(share, driver.purge_parts[-1])
+    driver.delete_part(share, driver.purge_parts[0])
     expected = [(f"{part} {share.schema}", "grant") for part in place.state(tenant).missing]
     assert expected
     assert awake(tenant) == expected
