@@ -444,7 +444,7 @@ def _konnectivity(spec: Spec) -> Component:
 def _kine(spec: Spec) -> Component:
     version = spec.versions["kine"]
     module = "github.com/k3s-io/kine"
-    # Upstream's variant without C, which is what Go builds here. It has PostgreSQL, MySQL and NATS.
+    # Upstream's variant without C, which is what Go builds here.
     reference = f"ghcr.io/k3s-io/kine:{version}-nocgo"
     return Component(
         name="kine",

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from ansible_collections.hosted.kubernetes.plugins.module_utils._api.datastore import ETCD, MYSQL, NATS, POSTGRESQL, Endpoint
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.datastore import ETCD, MYSQL, Endpoint
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.tenant_control_plane import DEFAULT_REGISTRY, TenantControlPlane
 from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.management.common import KINE
 from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.management.inputs import DatastoreInputs
@@ -22,7 +22,7 @@ METRICS_PORT: Final = 8135
 METRICS_PATH: Final = "/metrics"
 # The variable kine reads the database's address from. The kubelet puts the credentials into it, from variables of the Secret: so they stand
 # neither in the pod's definition nor on a command line, which every process of the node can read. MySQL's credentials can come from here
-# only; a file, which PostgreSQL and NATS could also have them from, would be read by the same people as this variable.
+# only; a file, which PostgreSQL could also have them from, would be read by the same people as this variable.
 ENDPOINT_VARIABLE: Final = "KINE_ENDPOINT"
 
 _REPOSITORY: Final = "k3s-io/kine"
@@ -45,28 +45,15 @@ def image(tenant: TenantControlPlane) -> str:
 
 
 def endpoint(datastore: DatastoreInputs) -> str:
-    """Where kine finds the database, with references to the Secret's variables in place of what they hold."""
-    return _ENDPOINTS[datastore.driver](datastore)
+    """Where kine finds the database, with references to the Secret's variables in place of what they hold.
 
-
-def _postgresql(datastore: DatastoreInputs) -> str:
-    """With several servers, the first that takes writes."""
+    Of several PostgreSQL servers it takes the first that accepts writes; of MySQL the Secret names one.
+    """
+    if datastore.driver == MYSQL:
+        return f"mysql://{_CREDENTIALS}@tcp($(DB_CONNECTION_STRING))/$(DB_SCHEMA)"
     servers = [Endpoint.parse(text) for text in datastore.endpoints]
     if len(servers) == 1:
         return f"postgres://{_CREDENTIALS}@$(DB_CONNECTION_STRING)/$(DB_SCHEMA)"
     # Go takes one host only in that place of a URL.
     hosts, ports = ",".join(item.host for item in servers), ",".join(str(item.port) for item in servers)
     return f"postgres://{_CREDENTIALS}@/$(DB_SCHEMA)?host={hosts}&port={ports}&target_session_attrs=read-write"
-
-
-def _mysql(_datastore: DatastoreInputs) -> str:
-    return f"mysql://{_CREDENTIALS}@tcp($(DB_CONNECTION_STRING))/$(DB_SCHEMA)"
-
-
-def _nats(datastore: DatastoreInputs) -> str:
-    """noEmbed: upstream's image would start a server of its own."""
-    first, *others = datastore.endpoints
-    return ",".join([f"nats://{_CREDENTIALS}@{first}?bucket=$(DB_SCHEMA)&noEmbed", *(f"nats://{other}" for other in others)])
-
-
-_ENDPOINTS: Final = {POSTGRESQL: _postgresql, MYSQL: _mysql, NATS: _nats}

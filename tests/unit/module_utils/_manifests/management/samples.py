@@ -35,7 +35,6 @@ def tenant(**spec: Any) -> TenantControlPlane:
 ENDPOINTS = {
     "PostgreSQL": ("postgresql.databases:5432",),
     "MySQL": ("mysql.databases:3306",),
-    "NATS": ("nats-0.databases:4222", "nats-1.databases:4222"),
 }
 
 

@@ -234,7 +234,7 @@ def test_kine(flags: list[str], client_certificate: bool, expected: list[str]) -
     assert found == expected
 
 
-@pytest.mark.parametrize("driver", ["etcd", "PostgreSQL", "MySQL", "NATS"])
+@pytest.mark.parametrize("driver", ["etcd", "PostgreSQL", "MySQL"])
 @pytest.mark.parametrize("hardening", ["restricted", "none"])
 @pytest.mark.parametrize("dual_stack", [False, True], ids=["single stack", "dual stack"])
 @pytest.mark.parametrize("tunnel", [False, True], ids=["no konnectivity", "konnectivity"])

@@ -55,8 +55,6 @@ def test_it_starts_before_the_others_and_runs_as_long_as_they_do() -> None:
             f"postgres://{USER}@/$(DB_SCHEMA)?host=pg-0,2001:db8::7&port=5432,5433&target_session_attrs=read-write",
         ),
         ("MySQL", ("db:3306",), f"mysql://{USER}@tcp($(DB_CONNECTION_STRING))/$(DB_SCHEMA)"),
-        ("NATS", ("n-0:4222",), f"nats://{USER}@n-0:4222?bucket=$(DB_SCHEMA)&noEmbed"),
-        ("NATS", ("n-0:4222", "n-1:4222"), f"nats://{USER}@n-0:4222?bucket=$(DB_SCHEMA)&noEmbed,nats://n-1:4222"),
     ],
 )
 def test_endpoint(driver: str, endpoints: tuple[str, ...], expected: str) -> None:
