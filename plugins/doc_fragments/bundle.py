@@ -28,7 +28,7 @@ options:
       versions:
         description:
           - Versions of what kubeadm does not name, with the keys C(containerd), C(runc), C(cni_plugins), C(cri_tools), C(konnectivity),
-            C(flannel), C(flannel_cni_plugin), C(metallb) and C(agnhost).
+            C(kine), C(flannel), C(flannel_cni_plugin), C(metallb) and C(agnhost).
         type: dict
         required: true
       urls:

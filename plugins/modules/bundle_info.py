@@ -60,6 +60,7 @@ EXAMPLES = r"""
         cni_plugins: v1.9.1
         cri_tools: v1.36.0
         konnectivity: v0.36.0
+        kine: v0.17.5
         flannel: v0.26.7
         flannel_cni_plugin: v1.7.1-flannel1
         metallb: v0.15.2

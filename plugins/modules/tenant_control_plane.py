@@ -98,6 +98,7 @@ attributes:
 requirements:
   - cryptography >= 42.0.0
   - grpcio >= 1.60.0 and protobuf >= 5.29.0 for etcd
+  - psycopg >= 3.2.0 for PostgreSQL, PyMySQL >= 1.2.0 for MySQL
 seealso:
   - module: hosted.kubernetes.tenant_control_plane_info
   - module: hosted.kubernetes.tenant_kubeconfig

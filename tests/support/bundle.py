@@ -5,9 +5,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
+import shutil
+import tarfile
 from pathlib import Path
+from typing import IO
 
 import yaml
 
@@ -50,3 +54,23 @@ def binary(bundle: Path, name: str) -> Path:
     if not path.is_file():
         raise MissingBundleError(f"the bundle in {bundle} has no bin/{name}: run make bundle")
     return path
+
+
+def program_of_image(bundle: Path, name: str, path: str, directory: Path) -> Path:
+    """Take a program that only an image of the bundle has out of it; return where it is then. path: in the image, absolute."""
+    target = directory / path.rpartition("/")[2]
+    with tarfile.open(bundle / "images" / f"{name}.tar") as image:
+        for layer in json.load(_member(image, "manifest.json"))[0]["Layers"]:
+            with tarfile.open(fileobj=_member(image, layer)) as files:
+                if path.lstrip("/") in files.getnames():
+                    with target.open("wb") as stream:
+                        shutil.copyfileobj(_member(files, path.lstrip("/")), stream)
+                    target.chmod(0o755)
+                    return target
+    raise MissingBundleError(f"image {name} of the bundle in {bundle} has no {path}: run make bundle")
+
+
+def _member(archive: tarfile.TarFile, name: str) -> IO[bytes]:
+    stream = archive.extractfile(name)
+    assert stream is not None, name
+    return stream

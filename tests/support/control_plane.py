@@ -9,19 +9,21 @@ import base64
 import contextlib
 import http.client
 import json
+import re
 import ssl
 import subprocess
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api import names
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.tenant_control_plane import parse
+from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.management import kine
 from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.management.inputs import DatastoreInputs, ManagementInputs
 from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.management.objects import objects
-from ansible_collections.hosted.kubernetes.tests.support.bundle import binary
+from ansible_collections.hosted.kubernetes.tests.support.bundle import binary, program_of_image
 from ansible_collections.hosted.kubernetes.tests.support.certificates import Authority, Pair, new_key_pair
 from ansible_collections.hosted.kubernetes.tests.support.etcd import Etcd, running_etcd
 from ansible_collections.hosted.kubernetes.tests.support.processes import free_ports, running
@@ -31,17 +33,33 @@ Changes = Mapping[str, Any]
 PROGRAMS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
 
 
+Files = Mapping[str, Path]
+
+
+@dataclass(frozen=True)
+class Store:
+    """The datastore of a tenant's programs. certificate, config: what the two Secrets about it hold."""
+
+    inputs: DatastoreInputs
+    certificate: Files
+    config: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
 @dataclass(frozen=True)
 class ControlPlane:
-    """Arguments of each program, and what a client needs. ports: of each program."""
+    """Arguments of each program, and what a client needs. ports: of each program.
+
+    environment: of kine, with what its Secret gives. etcd: the datastore, where it is one.
+    """
 
     argv: dict[str, list[str]]
     ports: dict[str, int]
     directory: Path
     admin: Pair
     authority: Authority
-    etcd: Etcd
     kubeconfig: Path
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    etcd: Etcd | None = None
 
     def get(self, program: str, path: str) -> tuple[int, str]:
         """GET as administrator; raises OSError while nothing listens."""
@@ -66,6 +84,20 @@ class ControlPlane:
         ) as process:
             yield process
 
+    @contextlib.contextmanager
+    def run_kine(self, *, timeout_s: float = 60.0) -> Iterator[subprocess.Popen[bytes]]:
+        """Run kine until the block ends; as for its startup probe, it has reached the database inside it."""
+
+        def serves_metrics() -> bool:
+            with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self.ports["kine"], timeout=10)) as connection:
+                connection.request("GET", kine.METRICS_PATH)
+                return connection.getresponse().status == http.HTTPStatus.OK
+
+        with running(
+            self.argv["kine"], self.directory / "kine.log", serves_metrics, timeout_s=timeout_s, environment=self.environment
+        ) as process:
+            yield process
+
 
 Contents = dict[str, dict[str, Path]]
 Secrets = Mapping[str, Mapping[str, bytes]]
@@ -73,46 +105,72 @@ Secrets = Mapping[str, Mapping[str, bytes]]
 
 @contextlib.contextmanager
 def prepared(bundle: Path, tmp_path: Path, changes: Changes, secrets: Secrets | None = None) -> Iterator[ControlPlane]:
+    """prepared_on() an etcd of its own."""
+    with running_etcd(bundle, tmp_path, tls=True) as etcd:
+        yield replace(prepared_on(_etcd_store(etcd), bundle, tmp_path, changes, secrets), etcd=etcd)
+
+
+def _etcd_store(etcd: Etcd) -> Store:
+    assert etcd.authority
+    user = etcd.authority.client("tenants_acme")
+    files = {"ca.crt": etcd.authority.pair.certificate, "server.crt": user.certificate, "server.key": user.key}
+    return Store(DatastoreInputs("default", "etcd", (f"{etcd.host}:{etcd.port}",), "tenants_acme", "tenants_acme", "", ""), files)
+
+
+def prepared_on(store: Store, bundle: Path, tmp_path: Path, changes: Changes, secrets: Secrets | None = None) -> ControlPlane:
     """A tenant's Deployment turned into programs on this host, with its files where the flags look for them.
 
     secrets: name → key → content of Secrets beside those every tenant has.
     """
-    with running_etcd(bundle, tmp_path, tls=True) as etcd:
-        assert etcd.authority
-        ports = dict(zip(PROGRAMS, free_ports(3), strict=True))
-        wanted = parse(
-            definition(
-                {
-                    "networkProfile.port": ports["kube-apiserver"],
-                    "controlPlane.deployment.extraArgs": {
-                        "apiServer": ["--shutdown-delay-duration=2s", "--bind-address=127.0.0.1"],
-                        "controllerManager": [f"--secure-port={ports['kube-controller-manager']}"],
-                        "scheduler": [f"--secure-port={ports['kube-scheduler']}"],
-                    },
-                    **changes,
-                }
-            )
+    ports = dict(zip((*PROGRAMS, "kine"), free_ports(4), strict=True))
+    wanted = parse(
+        definition(
+            {
+                "networkProfile.port": ports["kube-apiserver"],
+                "controlPlane.deployment.extraArgs": {
+                    "apiServer": ["--shutdown-delay-duration=2s", "--bind-address=127.0.0.1"],
+                    "controllerManager": [f"--secure-port={ports['kube-controller-manager']}"],
+                    "scheduler": [f"--secure-port={ports['kube-scheduler']}"],
+                },
+                **changes,
+            }
         )
-        datastore = DatastoreInputs("default", "etcd", (f"{etcd.host}:{etcd.port}",), "tenants_acme", "tenants_acme", "", "")
-        encrypts = names.ENCRYPTION if f"acme{names.ENCRYPTION}" in (secrets or {}) else ""
-        inputs = ManagementInputs("uid", ("192.0.2.7",), "192.0.2.7", "192.0.2.7:6443", {}, datastore, 1, encrypts)
-        made = objects(wanted, inputs)
-        pod = made[-1]["spec"]["template"]["spec"]
-        authority = Authority(tmp_path, "tenant-ca")
-        server = f"https://127.0.0.1:{ports['kube-apiserver']}"
-        contents = {**_contents(tmp_path, authority, etcd.authority, server), **_given(tmp_path, made, secrets or {})}
-        argv = {item["name"]: _argv(bundle, item, _files(pod, item["name"], contents, tmp_path)) for item in pod["containers"]}
-        admin = authority.client("admin", ("system:masters",))
-        kubeconfig = _kubeconfig(tmp_path / "admin.conf", server, authority, admin)
-        yield ControlPlane(argv, ports, tmp_path, admin, authority, etcd, kubeconfig)
+    )
+    encrypts = names.ENCRYPTION if f"acme{names.ENCRYPTION}" in (secrets or {}) else ""
+    inputs = ManagementInputs("uid", ("192.0.2.7",), "192.0.2.7", "192.0.2.7:6443", {}, store.inputs, 1, encrypts)
+    made = objects(wanted, inputs)
+    pod = made[-1]["spec"]["template"]["spec"]
+    authority = Authority(tmp_path, "tenant-ca")
+    server = f"https://127.0.0.1:{ports['kube-apiserver']}"
+    own = {**_contents(tmp_path, authority, server), f"acme{names.DATASTORE_CERTIFICATE}": dict(store.certificate)}
+    contents = {**own, **_given(tmp_path, made, secrets or {})}
+    containers = [*pod.get("initContainers", []), *pod["containers"]]
+    argv = {item["name"]: _argv(bundle, item, _files(pod, item["name"], contents, tmp_path), ports["kine"]) for item in containers}
+    admin = authority.client("admin", ("system:masters",))
+    kubeconfig = _kubeconfig(tmp_path / "admin.conf", server, authority, admin)
+    return ControlPlane(argv, ports, tmp_path, admin, authority, kubeconfig, _environment(pod, store))
 
 
-def _argv(bundle: Path, container: Json, files: Path) -> list[str]:
-    return [str(binary(bundle, container["command"][0])), *(_on_this_host(flag, files) for flag in container["args"])]
+def _argv(bundle: Path, container: Json, files: Path, metrics_port: int) -> list[str]:
+    command = container["command"][0]
+    program = program_of_image(bundle, "kine", command, files.parent) if container["name"] == "kine" else binary(bundle, command)
+    flags = [_on_this_host(flag, files) for flag in container["args"]]
+    # Pods have an address each, programs of one host do not.
+    return [str(program), *(flag.replace(f"=:{kine.METRICS_PORT}", f"=127.0.0.1:{metrics_port}") for flag in flags)]
 
 
 def _on_this_host(text: str, files: Path) -> str:
-    return text.replace("/etc/kubernetes", str(files)).replace("/var/log/kubernetes", str(files.parent))
+    text = text.replace("/etc/kubernetes", str(files)).replace("/var/log/kubernetes", str(files.parent))
+    return text.replace(f"unix://{kine.SOCKET}", f"unix://{files.parent}/kine.sock")
+
+
+def _environment(pod: Json, store: Store) -> dict[str, str]:
+    """Of kine, as the kubelet makes it: the variables of the Secret, then those that refer to them."""
+    found = dict(store.config)
+    for container in pod.get("initContainers", []):
+        for variable in container["env"]:
+            found[variable["name"]] = re.sub(r"\$\((\w+)\)", lambda match: store.config[match[1]], variable["value"])
+    return found
 
 
 def _files(pod: Json, container: str, contents: Contents, directory: Path) -> Path:
@@ -144,14 +202,13 @@ def _given(directory: Path, made: list[Json], secrets: Secrets) -> Contents:
     return result
 
 
-def _contents(directory: Path, tenant: Authority, store: Authority, server: str) -> Contents:
+def _contents(directory: Path, tenant: Authority, server: str) -> Contents:
     """Secret → key → file, as the engine makes them."""
     front = Authority(directory, "front-proxy-ca")
     private, public = new_key_pair(directory, "sa")
     serving = tenant.server("kube-apiserver")
     kubelet_client = tenant.client("kube-apiserver-kubelet-client", ("kubeadm:cluster-admins",))
     front_client = front.client("front-proxy-client")
-    user = store.client("tenants_acme")
     kubeconfigs = {
         name: {f"{name}.conf": _kubeconfig(directory / f"{name}.conf", server, tenant, tenant.client(f"system:kube-{name}"))}
         for name in ("controller-manager", "scheduler")
@@ -169,7 +226,6 @@ def _contents(directory: Path, tenant: Authority, store: Authority, server: str)
             "front-proxy-client.key": front_client.key,
         },
         "acme-sa-certificate": {"sa.pub": public, "sa.key": private},
-        "acme-datastore-certificate": {"ca.crt": store.pair.certificate, "server.crt": user.certificate, "server.key": user.key},
         "acme-controller-manager-kubeconfig": kubeconfigs["controller-manager"],
         "acme-scheduler-kubeconfig": kubeconfigs["scheduler"],
     }

@@ -9,7 +9,7 @@ import contextlib
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 _POLL_S = 0.05
@@ -21,15 +21,21 @@ class StartError(Exception):
 
 
 @contextlib.contextmanager
-def running(argv: list[str], log: Path, is_ready: Callable[[], bool], *, timeout_s: float = 60.0) -> Iterator[subprocess.Popen[bytes]]:
+def running(
+    argv: list[str], log: Path, is_ready: Callable[[], bool], *, timeout_s: float = 60.0, environment: Mapping[str, str] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
     """Run a server until the block ends. The kernel kills it when this process dies, so that nothing is left behind.
 
-    is_ready: asked every 50 ms; an OSError counts as "not yet".
+    is_ready: asked every 50 ms; an OSError counts as "not yet". environment: all of the server's; that of this process when not given.
     Raises StartError when the server ends before it is ready, or is not ready after timeout_s.
     """
     with log.open("wb") as stream:
         process = subprocess.Popen(
-            ["setpriv", "--pdeathsig", "KILL", *argv], stdin=subprocess.DEVNULL, stdout=stream, stderr=subprocess.STDOUT
+            ["setpriv", "--pdeathsig", "KILL", *argv],
+            stdin=subprocess.DEVNULL,
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+            env=environment,
         )
     try:
         _wait_until_ready(process, argv[0], log, is_ready, timeout_s)

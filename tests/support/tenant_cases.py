@@ -348,7 +348,9 @@ BAD: Final = (
     Case(
         "port of another container",
         {_PORT: 10257},
-        ("spec.networkProfile.port 10257 is used by another container of the pod; choose a port other than 8133, 8134, 10257, 10259",),
+        (
+            "spec.networkProfile.port 10257 is used by another container of the pod; choose a port other than 8133, 8134, 8135, 10257, 10259",
+        ),
         ("spec.networkProfile.port: Invalid value: 10257: is used by another container",),
     ),
     Case(
@@ -363,7 +365,7 @@ BAD: Final = (
         (
             (
                 "spec.addons.konnectivity.server.port 443 is not a port konnectivity takes; choose one from 1024 to 49151 other than 8133, 8134, "
-                "10257, 10259"
+                "8135, 10257, 10259"
             ),
         ),
         ("spec.addons.konnectivity.server.port: Invalid value: 443: is not a port konnectivity takes",),
@@ -374,7 +376,7 @@ BAD: Final = (
         (
             (
                 "spec.addons.konnectivity.server.port 49152 is not a port konnectivity takes; choose one from 1024 to 49151 other than 8133, "
-                "8134, 10257, 10259"
+                "8134, 8135, 10257, 10259"
             ),
         ),
         ("spec.addons.konnectivity.server.port: Invalid value: 49152: is not a port konnectivity takes",),
@@ -605,7 +607,7 @@ BAD: Final = (
         "names and paths of our own",
         {
             f"{DEPLOYMENT}.additionalContainers": [{**CONTAINER, "name": "kube-scheduler"}],
-            f"{DEPLOYMENT}.additionalInitContainers": [{**CONTAINER, "name": "konnectivity-server"}],
+            f"{DEPLOYMENT}.additionalInitContainers": [{**CONTAINER, "name": "kine"}],
             f"{DEPLOYMENT}.additionalVolumes": [{"name": "konnectivity-uds", "emptyDir": {}}],
             f"{DEPLOYMENT}.additionalVolumeMounts.apiServer": [{"name": "konnectivity-uds", "mountPath": "/etc/kubernetes/"}],
         },
@@ -615,7 +617,7 @@ BAD: Final = (
                 "choose another name"
             ),
             (
-                'spec.controlPlane.deployment.additionalInitContainers[0].name "konnectivity-server" is the name of one of our own containers; '
+                'spec.controlPlane.deployment.additionalInitContainers[0].name "kine" is the name of one of our own containers; '
                 "choose another name"
             ),
             (

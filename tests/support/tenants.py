@@ -99,12 +99,12 @@ def open_driver(etcd: Etcd) -> EtcdDriver:
 
 @dataclass(frozen=True)
 class Ground:
-    """What tenants of a test stand on. store: name of the DataStore over etcd, which driver administrates."""
+    """What tenants of a test stand on. store: name of their DataStore, which driver administrates: that over etcd, or over a database."""
 
     client: Client
     kubeconfig: Path
     etcd: Etcd
-    driver: EtcdDriver
+    driver: Any
     store: str
 
     def tenant(self, name: str = "acme", namespace: str = "") -> Tenant:
@@ -128,7 +128,7 @@ class Tenant:
     def isolation(self) -> Isolation:
         """Its share of the datastore when the definition names none."""
         schema = names.default_schema(self.namespace, self.name)
-        return Isolation(schema, schema)
+        return Isolation(schema, names.default_user(schema))
 
     def definition(self, changes: Mapping[str, Any] | None = None) -> Json:
         """A tenant that sleeps; its address is that of its Service, so not known before. A change to None removes a field."""

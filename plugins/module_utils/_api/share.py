@@ -5,12 +5,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api import names
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.datastore import DEFAULT_NAME
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json
+
+_PLAIN_NAME: Final = re.compile("[A-Za-z0-9_-]+")
 
 
 @dataclass(frozen=True)
@@ -50,9 +54,17 @@ def share_of(definition: Json, status: Json | None = None) -> Share:
     return Share(
         store=storage.get("dataStoreName") or spec.get("dataStore") or DEFAULT_NAME,
         schema=schema,
-        user=setup.get("user") or spec.get("dataStoreUsername") or schema,
+        user=setup.get("user") or spec.get("dataStoreUsername") or names.default_user(schema),
         overrides=tuple(dict.fromkeys((*((status.get("hosted") or {}).get("dataStores") or ()), *overrides_of(definition)))),
     )
+
+
+def kine_problem(share: Share, driver: str) -> str | None:
+    """Why API servers cannot reach a share through kine, which takes both names as parts of an address; None when they can."""
+    for field, name in (("dataStoreSchema", share.schema), ("dataStoreUsername", share.user)):
+        if not _PLAIN_NAME.fullmatch(name):
+            return f'spec.{field} "{name}" does not fit a datastore of driver {driver}; write letters, digits, "_" and "-" only'
+    return None
 
 
 def overrides_of(definition: Json | None) -> tuple[str, ...]:

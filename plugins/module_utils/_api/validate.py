@@ -31,11 +31,13 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._api.unknown imp
 
 Network: TypeAlias = "ipaddress.IPv4Network | ipaddress.IPv6Network"
 
-# Ports other containers of the pod listen on: konnectivity's administration and health, controller manager, scheduler.
-_TAKEN_PORTS: Final = (8133, 8134, 10257, 10259)
+# Ports other containers of the pod listen on: konnectivity's administration and health, kine's metrics, controller manager, scheduler.
+_TAKEN_PORTS: Final = (8133, 8134, 8135, 10257, 10259)
 _CONTAINERS: Final = ("kube-apiserver", "kube-scheduler", "kube-controller-manager", "konnectivity-server")
-_VOLUMES: Final = (*(f"{name}-files" for name in _CONTAINERS), "konnectivity-uds")
-_MOUNT_PATHS: Final = ("/etc/kubernetes", "/run/konnectivity")
+# Among additionalContainers it stands for the image of ours.
+_SIDECAR: Final = "kine"
+_VOLUMES: Final = (*(f"{name}-files" for name in (*_CONTAINERS, _SIDECAR)), "konnectivity-uds", "kine-uds")
+_MOUNT_PATHS: Final = ("/etc/kubernetes", "/run/konnectivity", "/uds")
 _PORT_NAMES: Final = ("kube-apiserver", "konnectivity-server")
 _NAME: Final = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 _NAMESPACE: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
@@ -329,7 +331,7 @@ def _pod_problems(spec: Json) -> Iterator[str]:
     path = "spec.controlPlane.deployment"
     for field, reserved, what in (
         ("additionalContainers", _CONTAINERS, "containers"),
-        ("additionalInitContainers", _CONTAINERS, "containers"),
+        ("additionalInitContainers", (*_CONTAINERS, _SIDECAR), "containers"),
         ("additionalVolumes", _VOLUMES, "volumes"),
     ):
         for index, item in enumerate(deployment.get(field, [])):

@@ -28,8 +28,9 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.wait impor
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.datastores import record_use, wait_gone
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.deletion import Absent, plan_absent
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.execute import Clients, Executor
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.facts import isolation_of
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.lease import TenantLease
-from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.observe import observe_management
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.observe import observe_management, read_datastore_configs
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.observed import (
     DatastoreView,
     Desired,
@@ -195,6 +196,7 @@ class Engine:
         self, stores: Stores, tenants: Sequence[Desired], observed: dict[tuple[str, str], Observed]
     ) -> dict[tuple[str, str], Observed]:
         """Ask each store once about all its tenants; about some of them in detail, with calls for each."""
+        observed = self._with_passwords(stores, tenants, observed)
         groups: dict[tuple[str, bool], list[Desired]] = {}
         for desired in tenants:
             detailed = _in_detail(desired, observed[_key(desired)])
@@ -207,6 +209,17 @@ class Engine:
             for key, isolation in isolations.items():
                 views[key][name] = found[isolation]
         return {_key(desired): observed[_key(desired)].with_views(_store_names(desired)[0], views[_key(desired)]) for desired in tenants}
+
+    def _with_passwords(
+        self, stores: Stores, tenants: Sequence[Desired], observed: dict[tuple[str, str], Observed]
+    ) -> dict[tuple[str, str], Observed]:
+        """The same with the passwords that stores are to be asked about: whether they still accept them."""
+        asked = {
+            _key(desired)
+            for desired in tenants
+            if _in_detail(desired, observed[_key(desired)]) and stores.knows_passwords(_store_names(desired)[0])
+        }
+        return {**observed, **read_datastore_configs(self._client, {key: observed[key] for key in asked})}
 
     def _record_use(self, stores: Stores, present: Iterable[Desired] = (), absent: Iterable[Absent] = ()) -> None:
         """Keep status.usedBy of the stores true, also when an earlier run was killed before it did."""
@@ -273,7 +286,7 @@ class _Deletion:
             return self._wait_gone(observed, deadline)
         clients = Clients(self.client, self.stores.driver)
         outcome.changes += changes
-        return self.executor.remove(observed, changes, clients, self._isolation)
+        return self.executor.remove(observed, changes, clients, self._isolation(observed))
 
     def _wait_gone(self, observed: Observed, deadline: float) -> Observed:
         """Wait until no control-plane pod is left: only then nobody writes to the datastore any more."""
@@ -291,15 +304,19 @@ class _Deletion:
 
     def _with_stores(self, observed: Observed) -> Observed:
         """The same with what is left in every datastore that may hold data of the tenant, keys included."""
-        share, isolation = self.absent.share, self._isolation
-        if share is None or isolation is None:
+        share = self.absent.share
+        if share is None:
             return observed
+        if self.stores.knows_passwords(share.store):
+            # Some stores show what a share holds to its own user only.
+            key = (self.absent.namespace, self.absent.name)
+            observed = read_datastore_configs(self.client, {key: observed})[key]
+        isolation = isolation_of(share, observed, self.absent.name)
         views = {name: self.stores.views(name, [isolation], detailed=True, keys=True)[isolation] for name in share.stores}
         return observed.with_views(share.store, views)
 
-    @property
-    def _isolation(self) -> Isolation | None:
-        return Isolation(self.absent.share.schema, self.absent.share.user) if self.absent.share else None
+    def _isolation(self, observed: Observed) -> Isolation | None:
+        return isolation_of(self.absent.share, observed, self.absent.name) if self.absent.share else None
 
     def _plan(self, observed: Observed) -> Plan:
         answering = next((view for view in observed.shares if view.state is not None), None)
@@ -347,5 +364,4 @@ def _store_names(desired: Desired) -> tuple[str, ...]:
 
 
 def _isolation(desired: Desired, observed: Observed) -> Isolation:
-    share = share_of(desired.tenant.manifest(), observed.status)
-    return Isolation(share.schema, share.user)
+    return isolation_of(share_of(desired.tenant.manifest(), observed.status), observed, desired.tenant.name)

@@ -15,6 +15,7 @@ from datetime import datetime
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api import names
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import HostedKubernetesError
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json, ObjectRef, resource_of
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.share import share_of
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.tenant_control_plane import KIND
 from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.driver import (
     Driver,
@@ -29,7 +30,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.errors imp
 )
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile import encryption
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.cluster_ip import apply_service
-from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.facts import derive
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.facts import derive, isolation_of
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.fields import emptied_maps
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.observe import secret_state
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.observed import DatastoreView, Desired, Observed, secret_record
@@ -122,8 +123,9 @@ class _Run:
 
     def _write(self, change: Change) -> Json | None:
         if change.cluster is Cluster.DATASTORE:
-            facts = derive(self.desired, self.observed)
-            self.clients.driver_of(store_of(change.object)).create_part(Isolation(facts.schema, facts.user), change.object.kind)
+            tenant = self.desired.tenant
+            share = isolation_of(share_of(tenant.manifest(), self.observed.status), self.observed, tenant.name)
+            self.clients.driver_of(store_of(change.object)).create_part(share, change.object.kind)
             return None
         client = self.clients.management if change.cluster is Cluster.MANAGEMENT else _tenant(self.clients)
         if change.action is Action.DELETE:
@@ -190,6 +192,9 @@ def _noted(observed: Observed, written: Iterable[Written]) -> Observed:
             name = change.object.name
             state = secret_state(obj, secret_record(observed, name)) if obj else None
             observed = observed.with_secrets({name: state})
+            if change.action is Action.ISSUE and name.endswith(names.DATASTORE_CONFIG):
+                # The store does not accept the password in it yet.
+                observed = replace(observed, datastore=observed.datastore and observed.datastore.without_password())
         else:
             observed = observed.with_objects({change.object: obj})
     return observed

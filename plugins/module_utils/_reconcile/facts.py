@@ -9,12 +9,14 @@ import ipaddress
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api import names
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.addresses import is_address
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.readiness import load_balancer_hosts
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json
-from ansible_collections.hosted.kubernetes.plugins.module_utils._api.share import share_of
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.share import Share, share_of
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.tenant_control_plane import TenantControlPlane
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.unknown import UNKNOWN, has_unknown
+from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.driver import Isolation
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.observed import (
     Desired,
     Observed,
@@ -71,6 +73,13 @@ def derive(desired: Desired, observed: Observed) -> Facts:
             if (view := observed.overrides.get(name)) is not None
         },
     )
+
+
+def isolation_of(share: Share, observed: Observed, tenant: str) -> Isolation:
+    """A tenant's share as datastore drivers take it, with its password when the Secret that keeps it was read. tenant: its name."""
+    state = observed.secrets.get(tenant + names.DATASTORE_CONFIG)
+    password = ((state.data if state else None) or {}).get("DB_PASSWORD")
+    return Isolation(share.schema, share.user, password.decode() if password else None)
 
 
 def endpoint(desired: Desired, observed: Observed) -> tuple[str, int] | None:

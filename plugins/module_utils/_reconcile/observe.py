@@ -75,6 +75,28 @@ def read_secrets(client: Client, observed: Observed, key: TenantKey, wanted: Ite
     return observed.with_secrets({**changed, **gone})
 
 
+def read_datastore_configs(client: Client, observed: Mapping[TenantKey, Observed]) -> dict[TenantKey, Observed]:
+    """Read the Secrets with the datastore passwords of many tenants with a single LIST, and note them in the observations."""
+    unread = {
+        key: name
+        for key, item in observed.items()
+        if (state := item.secrets.get(name := key[1] + names.DATASTORE_CONFIG)) is not None and state.data is None
+    }
+    if not unread:
+        return dict(observed)
+    namespaces = {namespace for namespace, _name in unread}
+    scope = namespaces.pop() if len(namespaces) == 1 else None
+    selector = f"{names.PROJECT_SELECTOR},{names.LABEL_COMPONENT}={names.DATASTORE_CONFIG_COMPONENT}"
+    items = client.list(resource_of("Secret"), namespace=scope, label_selector=selector).items
+    found = {(item["metadata"]["namespace"], item["metadata"]["name"]): item for item in items}
+    result = dict(observed)
+    for key, name in unread.items():
+        item = found.get((key[0], name))
+        if item is not None:
+            result[key] = observed[key].with_secrets({name: secret_state(item, secret_record(observed[key], name))})
+    return result
+
+
 def observe_own_authority(client: Client, tenant: TenantControlPlane, observed: Observed, now: datetime) -> Observed:
     """Read the certificate authority that the user brings, when the tenant still has to take it over."""
     name = tenant.authority_secret

@@ -10,9 +10,10 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api import names
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.datastore import ETCD, MYSQL
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json, ObjectRef
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.tenant_control_plane import TenantControlPlane
-from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.driver import IsolationState
+from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.driver import PASSWORD, IsolationState
 from ansible_collections.hosted.kubernetes.plugins.module_utils._pki.keys import KeyPair
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.secrets import SecretState
 
@@ -42,6 +43,28 @@ class DatastoreView:
     ca: KeyPair | None = field(repr=False)
     state: IsolationState | None
     error: str = ""
+
+    @property
+    def signs(self) -> bool:
+        """Whether its authority issues client certificates for tenants: etcd's has to, that of others does where the DataStore has its key."""
+        return self.driver == ETCD or self.ca is not None
+
+    @property
+    def reached_endpoints(self) -> tuple[str, ...]:
+        """The members that tenants connect to. MySQL's clients take one."""
+        return self.endpoints[:1] if self.driver == MYSQL else self.endpoints
+
+    @property
+    def knows_passwords(self) -> bool:
+        """Whether the store knows its users by a password."""
+        return self.state is not None and PASSWORD in {*self.state.missing, *self.state.present, *self.state.unchecked}
+
+    def without_password(self) -> DatastoreView:
+        """The same with a password that is not the one in the tenant's Secret any more."""
+        if self.state is None or not self.knows_passwords or PASSWORD in self.state.missing:
+            return self
+        present, unchecked = (tuple(part for part in parts if part != PASSWORD) for parts in (self.state.present, self.state.unchecked))
+        return replace(self, state=replace(self.state, missing=(PASSWORD, *self.state.missing), present=present, unchecked=unchecked))
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,10 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._api.addresses i
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.datastore import DEFAULT_NAME, ETCD
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import HostedKubernetesError
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import KAMAJI_API_VERSION, Json, ObjectRef
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.share import kine_problem, share_of
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.tenant_control_plane import DEFAULT_REPLICAS, KIND, TenantControlPlane
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.unknown import has_unknown
+from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.driver import PASSWORD
 from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.management.inputs import (
     DatastoreInputs,
     ManagementInputs,
@@ -70,11 +72,12 @@ def plan(desired: Desired, observed: Observed, now: datetime) -> Plan:
     secrets = plan_secrets(desired, observed, facts, now)
     facts = replace(facts, checksums=secrets.checksums)
     planner = _Planner(desired, observed, facts)
+    datastore, password_unread = planner.datastore(password_is_made=names.DATASTORE_CONFIG in secrets.issued)
     deployment, deferred = planner.deployment()
     changes = [
         *planner.namespace(),
         *planner.resource(),
-        *planner.datastore(),
+        *datastore,
         *secrets.changes,
         *planner.management_objects(),
         *deployment,
@@ -83,7 +86,7 @@ def plan(desired: Desired, observed: Observed, now: datetime) -> Plan:
         *planner.encryption(),
         *planner.prune(),
     ]
-    return Plan(tuple(sorted(changes, key=_order)), deferred, secrets.unread)
+    return Plan(tuple(sorted(changes, key=_order)), deferred, secrets.unread | password_unread)
 
 
 def _refuse(desired: Desired, observed: Observed) -> None:
@@ -104,6 +107,8 @@ def _refuse(desired: Desired, observed: Observed) -> None:
         )
     if observed.datastore.error:
         raise HostedKubernetesError(f"TenantControlPlane {key}: {observed.datastore.error}")
+    if observed.datastore.state and observed.datastore.state.refusal:
+        raise HostedKubernetesError(f"TenantControlPlane {key}: {observed.datastore.state.refusal}")
     if observed.own_authority and observed.own_authority.error:
         raise HostedKubernetesError(
             f'TenantControlPlane {key}: spec.certificates.authority.secretName "{desired.tenant.authority_secret}": '
@@ -117,6 +122,7 @@ def _refuse(desired: Desired, observed: Observed) -> None:
             f'TenantControlPlane {key}: spec.dataStore "{observed.datastore.name}" is not where its data is, that is "{store}"; write '
             f'"{store}" (moving the data of a tenant to another datastore is not possible yet)'
         )
+    _refuse_kine(desired.tenant, observed)
     _refuse_overrides(desired.tenant, observed.datastore, observed.overrides)
     if desired.tenant.gateway and "TLSRoute" in observed.unserved:
         raise HostedKubernetesError(
@@ -125,6 +131,15 @@ def _refuse(desired: Desired, observed: Observed) -> None:
         )
     refuse_newer(key, (observed.status.get("hosted") or {}).get("engineVersion"))
     upgrade.refuse(desired, observed)
+
+
+def _refuse_kine(tenant: TenantControlPlane, observed: Observed) -> None:
+    view = observed.datastore
+    if view is None or view.driver == ETCD:
+        return
+    problem = kine_problem(share_of(tenant.manifest(), observed.status), view.driver)
+    if problem:
+        raise HostedKubernetesError(f"TenantControlPlane {tenant.key}: {problem}")
 
 
 def _refuse_overrides(tenant: TenantControlPlane, main: DatastoreView, views: Mapping[str, DatastoreView | None]) -> None:
@@ -172,18 +187,35 @@ class _Planner:
             ref = ObjectRef(KAMAJI_API_VERSION, KIND, tenant.namespace, tenant.name)
             yield from hold(resource, ref, names.FINALIZER, owner=tenant.key, stage=Stage.RESOURCE)
 
-    def datastore(self) -> Iterator[Change]:
-        """One change per missing part of the tenant's share; parts rest on each other, so each has a stage of its own."""
+    def datastore(self, *, password_is_made: bool) -> tuple[list[Change], frozenset[str]]:
+        """One change per missing part of the tenant's share, and the Secret whose content they need but that was not read.
+
+        Parts rest on each other, so each has a stage of its own. password_is_made: whether the tenant gets a new password, which the
+        store has to accept before pods have it.
+        """
+        changes: list[Change] = []
         for view in self.observed.shares:
-            for offset, part in enumerate(view.state.missing if view.state else ()):
-                yield Change(
+            due = view.without_password() if password_is_made else view
+            first = Stage.PASSWORDS if due.knows_passwords else Stage.FOUNDATION
+            barrier = Barrier.KEYS if due.knows_passwords and password_is_made else Barrier.NONE
+            for offset, part in enumerate(due.state.missing if due.state else ()):
+                change = Change(
                     tenant=self.desired.tenant.key,
                     cluster=Cluster.DATASTORE,
                     object=share_part(view.name, part, self.facts.schema),
                     action=Action.GRANT,
-                    reason=f"{part} is missing",
-                    stage=Stage.FOUNDATION + offset,
+                    reason=f"{part} is not the one in the tenant's Secret" if part == PASSWORD else f"{part} is missing",
+                    stage=first + offset,
+                    barrier=barrier,
                 )
+                changes.append(change)
+        return changes, self._password_unread(changes)
+
+    def _password_unread(self, changes: list[Change]) -> frozenset[str]:
+        name = self.desired.tenant.secret_name(names.DATASTORE_CONFIG)
+        state = self.observed.secrets.get(name)
+        needed = any(change.object.kind == PASSWORD and change.barrier is Barrier.NONE for change in changes)
+        return frozenset({name}) if needed and state is not None and state.data is None else frozenset()
 
     def management_objects(self) -> Iterator[Change]:
         for body in self._management():
@@ -364,12 +396,13 @@ def management_inputs(desired: Desired, observed: Observed, facts: Facts) -> Man
         datastore=DatastoreInputs(
             name=view.name if view else "",
             driver=view.driver if view else "",
-            endpoints=view.endpoints if view else (),
+            endpoints=view.reached_endpoints if view else (),
             schema=facts.schema,
             user=facts.user,
             config_checksum=facts.checksums.get(names.DATASTORE_CONFIG, ""),
             certificate_checksum=facts.checksums.get(names.DATASTORE_CERTIFICATE, ""),
             overrides=facts.overrides,
+            client_certificate=view.signs if view else True,
         ),
         replicas=_unnamed_replicas(observed.find("Deployment", desired.tenant.name)),
         encryption_checksum=facts.checksums.get(names.ENCRYPTION, ""),

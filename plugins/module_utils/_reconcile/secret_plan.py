@@ -43,7 +43,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.stage
 
 @dataclass(frozen=True)
 class SecretPlan:
-    """changes to Secrets; checksums by suffix; the CA certificate as base64 text (UNKNOWN while not made).
+    """changes to Secrets; checksums by suffix; the CA certificate as base64 text (UNKNOWN while not made); issued: suffixes of what is made.
 
     Of the encryption configuration there is a checksum only while the API servers are to use it.
     """
@@ -52,6 +52,7 @@ class SecretPlan:
     checksums: Mapping[str, str]
     ca_certificate: str
     unread: frozenset[str]
+    issued: frozenset[str]
 
 
 def plan_secrets(desired: Desired, observed: Observed, facts: Facts, now: datetime) -> SecretPlan:
@@ -65,7 +66,7 @@ def plan_secrets(desired: Desired, observed: Observed, facts: Facts, now: dateti
                 run.decide(spec)
     run.decide_encryption()
     run.read_signers()
-    return SecretPlan(tuple(run.changes), run.checksums, run.ca_certificate(), frozenset(run.unread))
+    return SecretPlan(tuple(run.changes), run.checksums, run.ca_certificate(), frozenset(run.unread), frozenset(run.issued))
 
 
 def plan_additional(desired: Desired, observed: Observed, spec: SecretSpec, now: datetime) -> SecretPlan:
@@ -97,12 +98,12 @@ def secret_inputs(observed: Observed, facts: Facts, checksums: Mapping[str, str]
         endpoint_port=facts.endpoint_port,
         tunnel_host=facts.tunnel_host,
         checksums=checksums,
-        datastore_endpoints=",".join(view.endpoints) if view else "",
+        datastore_endpoints=",".join(view.reached_endpoints) if view else "",
         schema=facts.schema,
         user=facts.user,
         datastore_ca=view.ca_certificate if view else None,
         datastore_ca_checksum=checksum({"ca.crt": view.ca_certificate}) if view else "",
-        datastore_driver=view.driver if view else "",
+        datastore_signs=view.signs if view else False,
     )
 
 

@@ -153,7 +153,10 @@ def record_of(state: SecretState | None, spec: SecretSpec | None = None) -> Json
 
 @dataclass(frozen=True)
 class SecretInputs:
-    """What the Secrets follow from beside the spec. Texts may be UNKNOWN."""
+    """What the Secrets follow from beside the spec. Texts may be UNKNOWN.
+
+    datastore_signs: whether the datastore's authority can issue a client certificate for the tenant.
+    """
 
     addresses: tuple[str, ...]
     advertise_address: str
@@ -166,7 +169,7 @@ class SecretInputs:
     user: str
     datastore_ca: bytes | None
     datastore_ca_checksum: str
-    datastore_driver: str
+    datastore_signs: bool
 
 
 def authority_specs(tenant: TenantControlPlane, own: KeyPair | None = None) -> list[SecretSpec]:
@@ -209,8 +212,7 @@ def leaf_specs(tenant: TenantControlPlane, inputs: SecretInputs, renew_before: t
         *_kubeconfig_specs(tenant, inputs, maker),
         _datastore_config(inputs),
     ]
-    if inputs.datastore_driver == "etcd":
-        specs.append(maker.datastore_certificate(LeafRequest(inputs.user, client=True)))
+    specs.append(maker.datastore_certificate(LeafRequest(inputs.user, client=True) if inputs.datastore_signs else None))
     if tenant.addons.konnectivity:
         specs.append(maker.konnectivity_certificate(_konnectivity(inputs)))
         specs.append(maker.konnectivity_kubeconfig(f"https://127.0.0.1:{tenant.network.port}", tenant.name))
@@ -362,7 +364,7 @@ def _datastore_config(inputs: SecretInputs) -> SecretSpec:
     def make(authorities: Authorities, now: datetime) -> dict[str, bytes]:
         return {**{key: value.encode() for key, value in wanted.items()}, "DB_PASSWORD": token_urlsafe(24).encode()}
 
-    return SecretSpec(names.DATASTORE_CONFIG, "datastore-config", dict(wanted), check, make)
+    return SecretSpec(names.DATASTORE_CONFIG, names.DATASTORE_CONFIG_COMPONENT, dict(wanted), check, make)
 
 
 @dataclass(frozen=True)
@@ -387,17 +389,24 @@ class _LeafMaker:
         inputs = {**_request_inputs(request), "signer": self.inputs.checksums.get(suffix_of_signer, UNKNOWN)}
         return SecretSpec(suffix, component, inputs, check, make, signer=suffix_of_signer, lifecycle="x509")
 
-    def datastore_certificate(self, request: LeafRequest) -> SecretSpec:
+    def datastore_certificate(self, request: LeafRequest | None) -> SecretSpec:
+        """request: None where the tenant has a password only, and needs no more than the authority it verifies the datastore with."""
+
         def check(data: Data, authorities: Authorities, now: datetime) -> str | None:
             if data.get("ca.crt") != self.inputs.datastore_ca:
                 return "the datastore's CA changed"
+            if request is None:
+                return "holds more than the datastore's CA" if len(data) > 1 else None
             return self._check(KeyPair(data.get("server.crt", b""), data.get("server.key", b"")), request, authorities.datastore, now)
 
         def make(authorities: Authorities, now: datetime) -> dict[str, bytes]:
+            authority = {"ca.crt": self.inputs.datastore_ca or b""}
+            if request is None:
+                return authority
             leaf = self._new(authorities.datastore, request, now)
-            return {"ca.crt": self.inputs.datastore_ca or b"", "server.crt": leaf.certificate, "server.key": leaf.key}
+            return {**authority, "server.crt": leaf.certificate, "server.key": leaf.key}
 
-        inputs = {**_request_inputs(request), "signer": self.inputs.datastore_ca_checksum}
+        inputs = {**(_request_inputs(request) if request else {}), "signer": self.inputs.datastore_ca_checksum}
         return SecretSpec(names.DATASTORE_CERTIFICATE, "datastore-certificate", inputs, check, make, lifecycle="x509")
 
     def konnectivity_certificate(self, request: LeafRequest) -> SecretSpec:

@@ -15,6 +15,7 @@ class Stage(IntEnum):
     RESOURCE = 10
     FOUNDATION = 20  # authorities, Service, policies; datastore parts follow at FOUNDATION + n
     LEAVES = 30
+    PASSWORDS = 31  # datastore parts of a user that is known by the password in a leaf; further ones follow at PASSWORDS + n
     ADDRESSED = 40  # what holds the published address
     CHAINED_LEAVES = 41  # kubeconfigs built on a certificate Secret
     DEPLOYMENT = 50

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api import names
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.addresses import host_port
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.datastore import ETCD
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.unknown import has_unknown
 from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.management import common
@@ -193,8 +194,9 @@ class _Builder:
     def _certificates(self) -> Json:
         """etcd: the Secret with the API server's client certificate holds the authority of the store too."""
         found: Json = {field: self._secret(suffix, "certificates", field) for suffix, field in _CERTIFICATES.items()}
-        fields = ("apiServer", "ca")
-        found["etcd"] = {field: self._secret(names.DATASTORE_CERTIFICATE, "certificates", "etcd", field) for field in fields}
+        if self.observed.datastore and self.observed.datastore.driver == ETCD:
+            fields = ("apiServer", "ca")
+            found["etcd"] = {field: self._secret(names.DATASTORE_CERTIFICATE, "certificates", "etcd", field) for field in fields}
         return found
 
     def _resources(self) -> Json:

@@ -13,6 +13,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._api.datastore i
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import HostedKubernetesError, InvalidError
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import resource_of
 from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.driver import (
+    PASSWORD,
     Driver,
     Isolation,
     IsolationState,
@@ -51,6 +52,11 @@ class Stores:
         if store is None:
             raise InvalidError(f"DataStore {name} does not exist")
         return store.driver
+
+    def knows_passwords(self, name: str) -> bool:
+        """Whether a store knows its users by a password; False for one that cannot be opened."""
+        store = self._get(name)
+        return isinstance(store, OpenStore) and PASSWORD in store.driver.parts
 
     def views(
         self, name: str, isolations: Sequence[Isolation], *, detailed: bool = False, keys: bool = False

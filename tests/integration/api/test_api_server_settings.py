@@ -257,8 +257,9 @@ OLD: Final = Key("aescbc", "key-old", base64.b64encode(b"o" * 32).decode())
 NEW: Final = Key("secretbox", "key-new", base64.b64encode(b"n" * 32).decode())
 
 
-def stored(bundle: Path, etcd: Etcd, kind: str, name: str) -> bytes:
+def stored(bundle: Path, etcd: Etcd | None, kind: str, name: str) -> bytes:
     """What the datastore holds of an object in namespace default."""
+    assert etcd
     assert etcd.authority
     assert etcd.root
     argv = [

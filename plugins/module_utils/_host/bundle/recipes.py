@@ -24,7 +24,7 @@ RECIPE_REVISION = 1
 KUBERNETES_TOOLS = ("kubeadm", "kubelet", "kubectl", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy")
 CNI_PLUGINS = ("bridge", "host-local", "loopback", "portmap", "ptp", "bandwidth", "firewall")
 # Variables of the role by the key of the specification they fill.
-PINNED = ("containerd", "runc", "cni_plugins", "cri_tools", "konnectivity", "flannel", "flannel_cni_plugin", "metallb", "agnhost")
+PINNED = ("containerd", "runc", "cni_plugins", "cri_tools", "konnectivity", "kine", "flannel", "flannel_cni_plugin", "metallb", "agnhost")
 URLS = ("kubernetes", "github")
 REGISTRIES = ("registry.k8s.io", "ghcr.io", "quay.io")
 _VERSION = re.compile(r"v\d+\.\d+\.\d+(-[0-9A-Za-z.]+)?")
@@ -273,6 +273,7 @@ def other_components(spec: Spec, references: Mapping[str, str], source: str) -> 
         _pause(references["pause"]),
         _coredns(references["coredns"]),
         _konnectivity(spec),
+        _kine(spec),
         _flannel(spec),
         _metallb(spec),
         _agnhost(spec),
@@ -435,6 +436,24 @@ def _konnectivity(spec: Spec) -> Component:
         go=GoBuild(
             modules=((module, version), (f"{module}/konnectivity-client", version)),
             packages=tuple((f"{module}/cmd/{folder}", name) for name, folder in tools),
+        ),
+        minutes=2,
+    )
+
+
+def _kine(spec: Spec) -> Component:
+    version = spec.versions["kine"]
+    module = "github.com/k3s-io/kine"
+    # Upstream's variant without C, which is what Go builds here.
+    reference = f"ghcr.io/k3s-io/kine:{version}-nocgo"
+    return Component(
+        name="kine",
+        version=version,
+        images=(Image("kine", reference, (Layer("kine", ("/bin/kine",)),), ("/bin/kine",), user="65534:65534"),),
+        go=GoBuild(
+            modules=((module, version),),
+            packages=((module, "kine"),),
+            stamps=((f"{module}/pkg/version.Version", version),),
         ),
         minutes=2,
     )

@@ -15,7 +15,7 @@ from typing import Final
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api import konnectivity
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.tenant_control_plane import Konnectivity, TenantControlPlane
-from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.management import api_server_files
+from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.management import api_server_files, kine
 from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.management.config_maps import (
     EGRESS_SELECTOR_KEY,
     KONNECTIVITY_SOCKET,
@@ -24,6 +24,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.manag
 
 KUBERNETES_DIR: Final = "/etc/kubernetes"
 PKI_DIR: Final = f"{KUBERNETES_DIR}/pki"
+DATASTORE_DIR: Final = f"{PKI_DIR}/datastore"
 EGRESS_DIR: Final = f"{KUBERNETES_DIR}/konnectivity/configurations"
 CONTROLLER_MANAGER_PORT: Final = 10257
 SCHEDULER_PORT: Final = 10259
@@ -59,7 +60,7 @@ def api_server(tenant: TenantControlPlane, inputs: ManagementInputs) -> list[str
         "--service-cluster-ip-range": ",".join(network.service_cidrs),
         "--tls-cert-file": f"{PKI_DIR}/apiserver.crt",
         "--tls-private-key-file": f"{PKI_DIR}/apiserver.key",
-        **_etcd(inputs.datastore),
+        **_datastore(inputs.datastore),
         **api_server_files.flags(tenant),
     }
     if inputs.encryption_checksum:
@@ -147,6 +148,21 @@ def konnectivity_server(tenant: TenantControlPlane, addon: Konnectivity, version
     return merge(managed, {}, addon.server.extra_args)
 
 
+def kine_server(tenant: TenantControlPlane, datastore: DatastoreInputs) -> list[str]:
+    """Return the flags of kine. The database's address is not among them: it holds a password (see kine.py)."""
+    managed = {
+        "--ca-file": f"{DATASTORE_DIR}/ca.crt",
+        "--listen-address": f"unix://{kine.SOCKET}",
+        "--metrics-bind-address": f":{kine.METRICS_PORT}",
+        "--skip-verify": "false",
+    }
+    client = {"--cert-file": f"{DATASTORE_DIR}/server.crt", "--key-file": f"{DATASTORE_DIR}/server.key"}
+    # Its flags may be written with one dash too.
+    extra = [f"--{arg.lstrip('-')}" for arg in tenant.deployment.extra_args.get("kine", ())]
+    extra = [arg for arg in extra if flag_name(arg) != "--endpoint"]
+    return merge(managed, client if datastore.client_certificate else {}, extra)
+
+
 def shutdown_delay_s(tenant: TenantControlPlane) -> int:
     """Seconds for which a stopping API server of this tenant keeps serving: the user's flag, else ours; rounded up."""
     given = [arg.partition("=")[2] for arg in tenant.deployment.extra_args.get("apiServer", ()) if flag_name(arg) == _SHUTDOWN_DELAY]
@@ -178,7 +194,9 @@ def _feature_gates(tenant: TenantControlPlane, component: str) -> dict[str, str]
     return {_FEATURE_GATES: text} if text else {}
 
 
-def _etcd(datastore: DatastoreInputs) -> dict[str, str]:
+def _datastore(datastore: DatastoreInputs) -> dict[str, str]:
+    if kine.is_used(datastore):
+        return {"--etcd-servers": f"unix://{kine.SOCKET}"}
     flags = {
         # The store is shared and compacted by its owner.
         "--etcd-compaction-interval": "0",

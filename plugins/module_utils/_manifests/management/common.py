@@ -15,6 +15,7 @@ API_SERVER: Final = "kube-apiserver"
 SCHEDULER: Final = "kube-scheduler"
 CONTROLLER_MANAGER: Final = "kube-controller-manager"
 KONNECTIVITY: Final = "konnectivity-server"
+KINE: Final = "kine"
 
 
 def metadata(tenant: TenantControlPlane, name: str, component: str, uid: str, additional: Metadata | None = None) -> Json:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from ansible_collections.hosted.kubernetes.plugins.module_utils._api import konnectivity
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api import konnectivity, names
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.tenant_control_plane import Konnectivity, TenantControlPlane
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.versions import image_tag
@@ -16,11 +16,12 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.manag
     api_server_files,
     arguments,
     common,
+    kine,
     probes,
     security,
     volumes,
 )
-from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.management.inputs import ManagementInputs
+from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.management.inputs import DatastoreInputs, ManagementInputs
 
 # Measured idle use, rounded up; a start takes far more CPU and borrows it.
 _REQUESTS: Final = {
@@ -28,6 +29,7 @@ _REQUESTS: Final = {
     "scheduler": {"cpu": "5m", "memory": "32Mi"},
     "controllerManager": {"cpu": "10m", "memory": "56Mi"},
     "konnectivity": {"cpu": "5m", "memory": "40Mi"},
+    "kine": {"cpu": "10m", "memory": "48Mi"},
 }
 # The API server may still need the tunnel for what it serves during its shutdown delay.
 _TUNNEL_OUTLIVES_S: Final = 2
@@ -35,10 +37,17 @@ _TUNNEL_OUTLIVES_S: Final = 2
 
 def containers(tenant: TenantControlPlane, inputs: ManagementInputs, replicas: int | None) -> list[Json]:
     """Return the containers, the user's first as in the reference. replicas: None when an autoscaler owns the number."""
-    result = [*tenant.deployment.additional_containers, _api_server(tenant, inputs), _scheduler(tenant), _controller_manager(tenant)]
+    # One named kine stands for the image of ours.
+    users = [item for item in tenant.deployment.additional_containers if item["name"] != common.KINE]
+    result = [*users, _api_server(tenant, inputs), _scheduler(tenant), _controller_manager(tenant)]
     if tenant.addons.konnectivity:
         result.append(_konnectivity(tenant, tenant.addons.konnectivity, replicas))
     return result
+
+
+def init_containers(tenant: TenantControlPlane, inputs: ManagementInputs) -> list[Json]:
+    """Return the init containers: the user's, then kine, which starts before the others and ends after them (a native sidecar)."""
+    return [*tenant.deployment.additional_init_containers, *([_kine(tenant, inputs.datastore)] if kine.is_used(inputs.datastore) else [])]
 
 
 def _api_server(tenant: TenantControlPlane, inputs: ManagementInputs) -> Json:
@@ -48,6 +57,8 @@ def _api_server(tenant: TenantControlPlane, inputs: ManagementInputs) -> Json:
     container["ports"] = [_port("apiserver", port)]
     if tenant.addons.konnectivity:
         container["volumeMounts"].append(_socket_mount())
+    if kine.is_used(inputs.datastore):
+        container["volumeMounts"].append(_kine_mount())
     audit = tenant.api_server.audit
     if audit and audit.volume_name:
         container["env"] = [_pod_name("POD_NAME")]
@@ -110,6 +121,30 @@ def _konnectivity(tenant: TenantControlPlane, addon: Konnectivity, replicas: int
     }
 
 
+def _kine(tenant: TenantControlPlane, datastore: DatastoreInputs) -> Json:
+    deployment = tenant.deployment
+    # Its socket is for its own user only, so it runs as the API server's.
+    given = deployment.container_security_contexts.get("apiServer") or {}
+    user = {field: given[field] for field in ("runAsUser", "runAsGroup", "runAsNonRoot") if field in given}
+    container = _container(
+        common.KINE,
+        kine.image(tenant),
+        kine.COMMAND,
+        mounts=[_files_mount(common.KINE), _kine_mount()],
+        resources=deployment.resources.get("kine") or {"requests": _REQUESTS["kine"]},
+        context=security.container_security_context(tenant, user),
+    )
+    return {
+        **container,
+        "restartPolicy": "Always",
+        "args": arguments.kine_server(tenant, datastore),
+        "env": [{"name": kine.ENDPOINT_VARIABLE, "value": kine.endpoint(datastore)}],
+        "envFrom": [{"secretRef": {"name": tenant.secret_name(names.DATASTORE_CONFIG)}}],
+        "ports": [_port("kine-metrics", kine.METRICS_PORT)],
+        **probes.kine(kine.METRICS_PATH, kine.METRICS_PORT),
+    }
+
+
 def _container(name: str, image: str, command: str, *, mounts: list[Json], resources: Json, context: Json) -> Json:
     container: Json = {
         "name": name,
@@ -131,6 +166,10 @@ def _files_mount(container: str) -> Json:
 
 def _socket_mount() -> Json:
     return {"name": volumes.KONNECTIVITY_SOCKET_VOLUME, "mountPath": "/run/konnectivity"}
+
+
+def _kine_mount() -> Json:
+    return {"name": volumes.KINE_SOCKET_VOLUME, "mountPath": kine.SOCKET_DIR}
 
 
 def _pod_name(variable: str) -> Json:

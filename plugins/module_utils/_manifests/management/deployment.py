@@ -16,7 +16,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.manag
     common,
     security,
 )
-from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.management.containers import containers
+from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.management.containers import containers, init_containers
 from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.management.inputs import ManagementInputs
 from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.management.volumes import volumes
 
@@ -103,7 +103,7 @@ def _pod(tenant: TenantControlPlane, inputs: ManagementInputs, count: int | None
     optional: Json = {
         "affinity": wanted.affinity,
         "imagePullSecrets": list(wanted.image_pull_secrets),
-        "initContainers": list(wanted.additional_init_containers),
+        "initContainers": init_containers(tenant, inputs),
         "nodeSelector": dict(wanted.node_selector),
         "priorityClassName": wanted.priority_class_name,
         "runtimeClassName": wanted.runtime_class_name,

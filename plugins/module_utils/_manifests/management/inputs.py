@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 class DatastoreInputs:
     """The datastore of one tenant. endpoints: host:port of each member; the checksums are those of the two Secrets.
 
-    overrides: API resource ("/events", "group/resource") → endpoints of the other etcd that keeps it.
+    overrides: API resource ("/events", "group/resource") → endpoints of the other etcd that keeps it. client_certificate: whether the tenant
+    has one for the datastore, beside its authority.
     """
 
     name: str
@@ -24,6 +25,7 @@ class DatastoreInputs:
     config_checksum: str
     certificate_checksum: str
     overrides: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    client_certificate: bool = True
 
 
 @dataclass(frozen=True)

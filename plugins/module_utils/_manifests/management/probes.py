@@ -48,6 +48,14 @@ def konnectivity(port: int) -> Json:
     }
 
 
+def kine(path: str, port: int) -> Json:
+    """It serves its metrics once it has reached the database; the containers that need it start after that."""
+    return {
+        "startupProbe": _probe(path, port, _STARTUP, {}, scheme="HTTP"),
+        "livenessProbe": _probe(path, port, _LIVENESS, {}, scheme="HTTP"),
+    }
+
+
 def _probe(path: str, port: int, ours: Mapping[str, int], given: Mapping[str, int], scheme: str = "HTTPS") -> Json:
     return {"httpGet": {"path": path, "port": port, "scheme": scheme}, "successThreshold": 1, **ours, **given}
 

@@ -10,11 +10,12 @@ from typing import Final
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api import names
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.tenant_control_plane import TenantControlPlane
-from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.management import api_server_files, common
+from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.management import api_server_files, common, kine
 from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.management.config_maps import EGRESS_SELECTOR_KEY
-from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.management.inputs import ManagementInputs
+from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.management.inputs import DatastoreInputs, ManagementInputs
 
 KONNECTIVITY_SOCKET_VOLUME: Final = "konnectivity-uds"
+KINE_SOCKET_VOLUME: Final = "kine-uds"
 _GROUP_READABLE: Final = 0o440
 _READABLE: Final = 0o444
 
@@ -26,17 +27,20 @@ def files_volume_name(container: str) -> str:
 def volumes(tenant: TenantControlPlane, inputs: ManagementInputs) -> list[Json]:
     """Return the volumes of the pod: one with the files of each container, then what is shared, then the user's."""
     result = [
-        _files(tenant, common.API_SERVER, [*_api_server(tenant), *_encryption(tenant, inputs)]),
+        _files(tenant, common.API_SERVER, [*_api_server(tenant, inputs), *_encryption(tenant, inputs)]),
         _files(tenant, common.SCHEDULER, [_secret(tenant, names.SCHEDULER_KUBECONFIG, {"scheduler.conf": "scheduler.conf"})]),
         _files(tenant, common.CONTROLLER_MANAGER, _controller_manager(tenant)),
     ]
+    if kine.is_used(inputs.datastore):
+        result.append(_files(tenant, common.KINE, [_datastore(tenant, inputs.datastore, "pki/datastore")]))
+        result.append({"name": KINE_SOCKET_VOLUME, "emptyDir": {"medium": "Memory"}})
     if tenant.addons.konnectivity:
         result.append(_files(tenant, common.KONNECTIVITY, _konnectivity(tenant)))
         result.append({"name": KONNECTIVITY_SOCKET_VOLUME, "emptyDir": {"medium": "Memory"}})
     return result + list(tenant.deployment.additional_volumes)
 
 
-def _api_server(tenant: TenantControlPlane) -> list[Json]:
+def _api_server(tenant: TenantControlPlane, inputs: ManagementInputs) -> list[Json]:
     sources = [
         _secret(tenant, names.CA, {"ca.crt": "pki/ca.crt"}),
         _pki(tenant, names.API_SERVER, "apiserver.crt", "apiserver.key"),
@@ -44,17 +48,19 @@ def _api_server(tenant: TenantControlPlane) -> list[Json]:
         _pki(tenant, names.FRONT_PROXY_CA, "front-proxy-ca.crt"),
         _pki(tenant, names.FRONT_PROXY_CLIENT, "front-proxy-client.crt", "front-proxy-client.key"),
         _pki(tenant, names.SERVICE_ACCOUNT, "sa.pub", "sa.key"),
-        _secret(
-            tenant,
-            names.DATASTORE_CERTIFICATE,
-            {key: f"pki/etcd/{key}" for key in ("ca.crt", "server.crt", "server.key")},
-        ),
     ]
+    if not kine.is_used(inputs.datastore):
+        sources.append(_datastore(tenant, inputs.datastore, "pki/etcd"))
     if tenant.addons.konnectivity:
         path = f"konnectivity/configurations/{EGRESS_SELECTOR_KEY}"
         items = [{"key": EGRESS_SELECTOR_KEY, "path": path}]
         sources.append({"configMap": {"name": tenant.name + names.EGRESS_SELECTOR, "items": items}})
     return sources + _configuration(tenant)
+
+
+def _datastore(tenant: TenantControlPlane, datastore: DatastoreInputs, folder: str) -> Json:
+    keys = ("ca.crt", "server.crt", "server.key") if datastore.client_certificate else ("ca.crt",)
+    return _secret(tenant, names.DATASTORE_CERTIFICATE, {key: f"{folder}/{key}" for key in keys})
 
 
 def _configuration(tenant: TenantControlPlane) -> list[Json]:

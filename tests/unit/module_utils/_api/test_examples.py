@@ -11,7 +11,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._api.tenant_cont
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.validate import problems
 from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.management.objects import objects
 from ansible_collections.hosted.kubernetes.tests.support.examples import NAMES, example
-from ansible_collections.hosted.kubernetes.tests.unit.module_utils._manifests.management.samples import inputs
+from ansible_collections.hosted.kubernetes.tests.unit.module_utils._manifests.management.samples import inputs, kine_inputs
 
 
 def test_examples_are_found() -> None:
@@ -35,6 +35,14 @@ def test_valid(name: str) -> None:
 )
 def test_makes(name: str, kinds: set[str]) -> None:
     assert kinds <= {f"{item['kind']} {item['metadata']['name']}" for item in objects(parse(example(name)), inputs())}
+
+
+def test_database() -> None:
+    spec = example("database")["spec"]["controlPlane"]["deployment"]
+    (kine,) = objects(parse(example("database")), kine_inputs())[-1]["spec"]["template"]["spec"]["initContainers"]
+    assert kine["image"] == spec["additionalContainers"][0]["image"]
+    assert kine["resources"] == spec["resources"]["kine"]
+    assert kine["args"][-2:] == spec["extraArgs"]["kine"]
 
 
 def test_pods() -> None:

@@ -21,7 +21,7 @@ from typing import Any, Final
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api import names
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import KAMAJI_API_VERSION, Json, ObjectRef
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.tenant_control_plane import parse
-from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.driver import IsolationState
+from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.driver import PASSWORD, IsolationState
 from ansible_collections.hosted.kubernetes.plugins.module_utils._pki.certificates import new_ca
 from ansible_collections.hosted.kubernetes.plugins.module_utils._pki.keys import KeyAlgorithm
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile import replicas
@@ -41,6 +41,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.secre
 
 NOW: Final = datetime(2026, 1, 1, tzinfo=UTC)
 PARTS: Final = ("user", "role", "permission", "membership")
+SQL_PARTS: Final = ("role", PASSWORD, "database", "privileges")
 UID: Final = "8d0f9b1c"
 # Associative lists in our objects: the merge keys the server records in managedFields.
 _KEYS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -91,6 +92,12 @@ def store(state: IsolationState | None = None, **changes: Any) -> DatastoreView:
     ca = _store_ca()
     found = state or IsolationState(missing=PARTS, present=())
     return replace(DatastoreView("default", "etcd", ("etcd-0.etcd:2379",), ca.certificate, ca, found), **changes)
+
+
+def database(state: IsolationState | None = None, **changes: Any) -> DatastoreView:
+    """A PostgreSQL in which the tenant has nothing yet; its authority cannot issue certificates."""
+    found = state or IsolationState(missing=SQL_PARTS, present=())
+    return store(found, **{"driver": "PostgreSQL", "endpoints": ("postgresql.databases:5432",), "ca": None, **changes})
 
 
 def with_overrides(wanted: Desired, observed: Observed) -> Observed:
@@ -211,7 +218,7 @@ def _done(change: Change, wanted: Desired, observed: Observed, now: datetime) ->
     if change.cluster is Cluster.DATASTORE:
         return _granted(observed, change.object)
     if change.object.kind == "Secret":
-        return observed.with_secrets({change.object.name: _secret(change, wanted, observed, now)})
+        return _with_secret(observed, change.object.name, _secret(change, wanted, observed, now))
     if change.action is Action.SCALE:
         number = change.fields[0].after
         return replace(observed, resource=placeholder(scaled(observed.resource or {}, number), number))
@@ -232,6 +239,13 @@ def _done(change: Change, wanted: Desired, observed: Observed, now: datetime) ->
         body["status"] = before["status"]
         body["metadata"]["generation"] = before["metadata"]["generation"] + 1
     return observed.with_objects({change.object: body})
+
+
+def _with_secret(observed: Observed, name: str, state: SecretState | None) -> Observed:
+    """The store does not accept a new password yet."""
+    made = observed.with_secrets({name: state})
+    new = name.endswith(names.DATASTORE_CONFIG) and made.datastore
+    return replace(made, datastore=new.without_password()) if new else made
 
 
 def scaled(resource: Json, number: int) -> Json:
@@ -271,7 +285,7 @@ def _granted(observed: Observed, part: ObjectRef) -> Observed:
     view = views[store_of(part)]
     assert view.state
     left = tuple(item for item in view.state.missing if item != part.kind)
-    state = IsolationState(missing=left, present=tuple(item for item in PARTS if item not in left))
+    state = IsolationState(missing=left, present=(*view.state.present, part.kind))
     return observed.with_views("default", {**views, view.name: replace(view, state=state)})
 
 

@@ -158,6 +158,15 @@ def test_agnhost_is_built_from_the_sources_of_the_bundle_under_its_own_tag() -> 
     assert agnhost.go.staging
 
 
+def test_kine_is_upstreams_variant_without_c() -> None:
+    kine = component("kine")
+    assert [(image.reference, image.entrypoint, image.user) for image in kine.images] == [
+        ("ghcr.io/k3s-io/kine:v0.17.5-nocgo", ("/bin/kine",), "65534:65534")
+    ]
+    assert kine.go is not None
+    assert kine.go.modules == (("github.com/k3s-io/kine", "v0.17.5"),)
+
+
 def test_artefact_paths_are_unique() -> None:
     everything = (kubernetes_component(spec_for()), *other_components(spec_for(), NAMED, "release"))
     paths = [item.path for part in everything for item in part.binaries] + [item.path for part in everything for item in part.images]

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json
@@ -29,6 +30,18 @@ def tenant(**spec: Any) -> TenantControlPlane:
             node = node.setdefault(key, {})
         node[keys[-1]] = value
     return parse(definition)
+
+
+ENDPOINTS = {
+    "PostgreSQL": ("postgresql.databases:5432",),
+    "MySQL": ("mysql.databases:3306",),
+}
+
+
+def kine_inputs(driver: str = "PostgreSQL", **changes: Any) -> ManagementInputs:
+    """Those of a tenant in a datastore that is reached through kine. changes: of its datastore."""
+    datastore = dataclasses.replace(inputs().datastore, driver=driver, endpoints=ENDPOINTS[driver])
+    return inputs(datastore=dataclasses.replace(datastore, **changes))
 
 
 def inputs(**changes: Any) -> ManagementInputs:

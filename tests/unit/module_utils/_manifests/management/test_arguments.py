@@ -13,7 +13,7 @@ import pytest
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.unknown import UNKNOWN
 from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.management import arguments
 from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.management.deployment import deployment
-from ansible_collections.hosted.kubernetes.tests.unit.module_utils._manifests.management.samples import inputs, tenant
+from ansible_collections.hosted.kubernetes.tests.unit.module_utils._manifests.management.samples import inputs, kine_inputs, tenant
 
 ADMISSION = (
     "CertificateApproval,CertificateSigning,CertificateSubjectRestriction,DefaultIngressClass,DefaultStorageClass,"
@@ -96,6 +96,16 @@ KONNECTIVITY = [
     "--server-port=0",
     "--uds-name=/run/konnectivity/konnectivity-server.socket",
 ]
+KINE = [
+    "--ca-file=/etc/kubernetes/pki/datastore/ca.crt",
+    "--cert-file=/etc/kubernetes/pki/datastore/server.crt",
+    "--key-file=/etc/kubernetes/pki/datastore/server.key",
+    "--listen-address=unix:///uds/kine",
+    "--metrics-bind-address=:8135",
+    "--skip-verify=false",
+]
+# What only an etcd that is shared by tenants takes; with kine there is one of the tenant's own, which its API server compacts.
+ETCD_FLAGS = ("--etcd-cafile", "--etcd-certfile", "--etcd-compaction-interval", "--etcd-keyfile", "--etcd-prefix", "--etcd-servers")
 DUAL_STACK = {
     "networkProfile__serviceCidrs": ["fd00:1::/112", "10.100.0.0/16"],
     "networkProfile__podCidrs": ["fd00:2::/56", "10.200.0.0/16"],
@@ -209,10 +219,26 @@ def test_konnectivity_server(server: dict[str, Any], version: str, replicas: int
     assert arguments.konnectivity_server(wanted, wanted.addons.konnectivity, version, replicas) == expected
 
 
+@pytest.mark.parametrize(
+    ("flags", "client_certificate", "expected"),
+    [
+        pytest.param([], True, KINE, id="default"),
+        pytest.param([], False, [flag for flag in KINE if "-file=" not in flag or "ca-file" in flag], id="a password only"),
+        pytest.param(["--compact-interval=5m", "--debug"], True, [*KINE, "--compact-interval=5m", "--debug"], id="the user's flags"),
+        pytest.param(["--cert-file=/x"], True, [*KINE[:1], *KINE[2:], "--cert-file=/x"], id="the user's flags replace defaults"),
+        pytest.param(["--endpoint=sqlite://", "-endpoint=x", "-skip-verify", "--listen-address=:1"], True, KINE, id="managed flags win"),
+    ],
+)
+def test_kine(flags: list[str], client_certificate: bool, expected: list[str]) -> None:
+    found = arguments.kine_server(tenant(**{EXTRA: {"kine": flags}}), kine_inputs(client_certificate=client_certificate).datastore)
+    assert found == expected
+
+
+@pytest.mark.parametrize("driver", ["etcd", "PostgreSQL", "MySQL"])
 @pytest.mark.parametrize("hardening", ["restricted", "none"])
 @pytest.mark.parametrize("dual_stack", [False, True], ids=["single stack", "dual stack"])
 @pytest.mark.parametrize("tunnel", [False, True], ids=["no konnectivity", "konnectivity"])
-def test_all_flags_of_all_containers(tunnel: bool, dual_stack: bool, hardening: str) -> None:
+def test_all_flags_of_all_containers(tunnel: bool, dual_stack: bool, hardening: str, driver: str) -> None:
     spec: dict[str, Any] = {"controlPlane__deployment__hardening": hardening, **(DUAL_STACK if dual_stack else {})}
     if not tunnel:
         spec["addons__konnectivity"] = None
@@ -227,8 +253,11 @@ def test_all_flags_of_all_containers(tunnel: bool, dual_stack: bool, hardening: 
         expected["kube-controller-manager"] = replaced(
             CONTROLLER_MANAGER, cluster_cidr="fd00:2::/56,10.200.0.0/16", service_cluster_ip_range="fd00:1::/112,10.100.0.0/16"
         )
-    pod = deployment(tenant(**spec), inputs())["spec"]["template"]["spec"]
-    assert {item["name"]: item["args"] for item in pod["containers"]} == expected
+    if driver != "etcd":
+        server = replaced(expected["kube-apiserver"], ETCD_FLAGS)
+        expected |= {"kine": KINE, "kube-apiserver": sorted([*server, "--etcd-servers=unix:///uds/kine"])}
+    pod = deployment(tenant(**spec), inputs() if driver == "etcd" else kine_inputs(driver))["spec"]["template"]["spec"]
+    assert {item["name"]: item["args"] for item in [*pod.get("initContainers", []), *pod["containers"]]} == expected
 
 
 @pytest.mark.parametrize(
