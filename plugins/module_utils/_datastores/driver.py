@@ -16,7 +16,6 @@ from typing import Final, Protocol
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import InvalidError
 
-
 PASSWORD: Final = "password"
 """The part that is a user's password, of drivers that have one in `parts`; making it again changes the password."""
 

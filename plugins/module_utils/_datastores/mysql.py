@@ -179,7 +179,8 @@ class MysqlDriver:
         there = [item for item in isolations if item.user in users]
         passwords = sql.check_passwords(there, self._accepts) if detailed else {}
         return {
-            item.schema: self._state(item, users.get(item.user), item.schema in databases, passwords.get(item.schema)) for item in isolations
+            item.schema: self._state(item, users.get(item.user), item.schema in databases, passwords.get(item.schema))
+            for item in isolations
         }
 
     def _find(self, isolations: Sequence[Isolation]) -> tuple[dict[str, _User], set[str]]:

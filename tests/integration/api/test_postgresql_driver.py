@@ -17,7 +17,7 @@ import pytest
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.datastore import Credentials
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import InvalidError
-from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores import errors, postgresql, sql
+from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores import errors, postgresql
 from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.connect import connect
 from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.driver import PASSWORD, Isolation, IsolationState
 from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.postgresql import PostgresqlDriver
@@ -32,7 +32,7 @@ from ansible_collections.hosted.kubernetes.tests.support.postgresql import (
 from ansible_collections.hosted.kubernetes.tests.support.processes import free_ports
 from ansible_collections.hosted.kubernetes.tests.support.sql_servers import OPERATOR, Server
 
-ACME = Isolation("team-a_acme", "team-a_acme-user", "acme's %s \"secret\" ü")
+ACME = Isolation("team-a_acme", "team-a_acme-user", 'acme\'s %s "secret" ü')
 EVIL = Isolation("teamxa_acme", "teamxa_acme", "evil secret")
 NOTHING = IsolationState(missing=PostgresqlDriver.parts, present=())
 ALL = IsolationState(missing=(), present=PostgresqlDriver.parts)
@@ -286,9 +286,7 @@ def test_a_tenant_cannot_touch_or_read_the_others_sessions(both: Server) -> None
         for function in ("pg_terminate_backend", "pg_cancel_backend"):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 evil.execute(f"SELECT {function}(%s)", [number])
-        name, query, address = evil.execute(
-            "SELECT usename, query, client_addr FROM pg_stat_activity WHERE pid = %s", [number]
-        ).fetchone()
+        name, query, address = evil.execute("SELECT usename, query, client_addr FROM pg_stat_activity WHERE pid = %s", [number]).fetchone()
         assert (name, query, address) == (ACME.user, "<insufficient privilege>", None)
         names = {row[0] for row in evil.execute("SELECT datname FROM pg_database").fetchall()}
         assert ACME.schema in names
@@ -381,15 +379,19 @@ def test_drift_is_found_and_mended(driver: PostgresqlDriver, server: Server, dam
         ("s", "ü" * 32, r"is longer than the 63 bytes PostgreSQL takes; choose a shorter one"),
     ],
 )
-def test_what_is_no_tenants_is_neither_taken_nor_dropped(driver: PostgresqlDriver, server: Server, schema: str, user: str, message: str) -> None:
+def test_what_is_no_tenants_is_neither_taken_nor_dropped(
+    driver: PostgresqlDriver, server: Server, schema: str, user: str, message: str
+) -> None:
     share = Isolation(schema, user, "x")
     with session(server, OPERATOR) as operator:
         operator.execute("DROP DATABASE IF EXISTS meeting")
         operator.execute("CREATE DATABASE meeting")
     state = driver.observe([share], detailed=True)[schema]
     assert state.absent
-    for attempt in (*(lambda part=part: driver.create_part(share, part) for part in driver.parts),
-                    *(lambda part=part: driver.delete_part(share, part) for part in driver.purge_parts)):
+    for attempt in (
+        *(lambda part=part: driver.create_part(share, part) for part in driver.parts),
+        *(lambda part=part: driver.delete_part(share, part) for part in driver.purge_parts),
+    ):
         with pytest.raises(InvalidError, match=rf"^DataStore shared: .*{message}"):
             attempt()
     assert state.refusal.startswith("DataStore shared: spec.")
@@ -412,7 +414,9 @@ def test_names_are_quoted(driver: PostgresqlDriver, server: Server, schema: str)
 
 
 @pytest.mark.parametrize("number", [1, 50])
-def test_observing_costs_two_calls_for_any_number_of_tenants(driver: PostgresqlDriver, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_observing_costs_two_calls_for_any_number_of_tenants(
+    driver: PostgresqlDriver, number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     create(driver, ACME)
     tenants = [ACME, *(Isolation(f"tenant-{index}", f"tenant-{index}") for index in range(number - 1))]
     calls: list[str] = []
@@ -474,7 +478,9 @@ def test_probe_names_missing_rights(server: Server) -> None:
             'the user "weak" lacks CREATEDB, so it cannot make databases of tenants; ALTER ROLE weak CREATEDB',
             'the user "weak" lacks INHERIT, so it cannot act for tenants\' users; ALTER ROLE weak INHERIT',
         )
-        with pytest.raises(errors.DatastorePermissionError, match=r'cannot make user "team-a_acme-user" \(permission denied.*; give the user'):
+        with pytest.raises(
+            errors.DatastorePermissionError, match=r'cannot make user "team-a_acme-user" \(permission denied.*; give the user'
+        ):
             driver.create_part(ACME, USER)
 
 
@@ -506,7 +512,9 @@ def test_a_server_that_takes_no_writes_is_passed_over(server: Server) -> None:
     with running_postgresql("default_transaction_read_only=on", authority=server.authority) as standby:
         with (
             opened(standby, OPERATOR) as driver,
-            pytest.raises(errors.DatastoreUnreachableError, match=r"takes no writes: it is a standby; list the primary too in spec\.endpoints"),
+            pytest.raises(
+                errors.DatastoreUnreachableError, match=r"takes no writes: it is a standby; list the primary too in spec\.endpoints"
+            ),
         ):
             driver.probe()
         with opened(server, OPERATOR, standby.endpoint, server.endpoint) as driver:
