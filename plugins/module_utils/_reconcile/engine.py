@@ -130,6 +130,7 @@ class Engine:
                 raise run.no_access
             run.outcome.changes = list(plan.changes)
             run.outcome.status = run.observed.status
+            run.outcome.pods_problem = run.pods_problem
             return run.outcome
         if not plan:
             self._converge(run, may_change=False)

@@ -160,7 +160,7 @@ class _Planner:
 
     def resource(self) -> Iterator[Change]:
         if self.desired.manage_resource:
-            body = self.desired.tenant.manifest()
+            body = self.desired.applied
             body["metadata"]["finalizers"] = [names.FINALIZER]
             yield from self._apply(body, self.observed.resource, Stage.RESOURCE)
         elif self.observed.resource and names.FINALIZER not in self.observed.resource["metadata"].get("finalizers", []):
