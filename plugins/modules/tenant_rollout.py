@@ -225,7 +225,8 @@ tenants:
       type: str
     pods:
       description:
-        - V(current), V(pending) when the change still has to replace them, V(deferred) when only a newer version of this collection would.
+        - V(current), V(pending) when the change still has to replace them, V(deferred) when only a newer version of this collection would,
+          V(unknown) when nothing can be planned for the tenant.
       type: str
     plan:
       description: The changes made; of a tenant whose wave has not begun, and in check mode, those to be made. Secret values are redacted.
@@ -249,9 +250,6 @@ tenants:
       type: str
 """
 
-import os
-import secrets
-import socket
 from contextlib import ExitStack
 from typing import Any
 
@@ -261,6 +259,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._ansible.module 
     MANAGEMENT_CLUSTER,
     ArgumentSpec,
     connection_options,
+    holder,
     run,
 )
 
@@ -333,8 +332,7 @@ def main_with(module: AnsibleModule) -> dict[str, Any]:
             tell(text)
 
         settings = Settings(
-            # Containers may share host name and process number.
-            holder=f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}",
+            holder=holder(),
             say=say,
             check=module.check_mode,
             wait_exposed=params["wait_exposed"],

@@ -322,9 +322,7 @@ def run_and_die(
     return process.exitcode
 
 
-def _call_and_die(
-    kubeconfig: str, request: Any, number: int, timeout_s: float, work: Callable[[Client, Any, Settings], Json]
-) -> None:
+def _call_and_die(kubeconfig: str, request: Any, number: int, timeout_s: float, work: Callable[[Client, Any, Settings], Json]) -> None:
     settings = settings_of(holder="killed", timeout_s=timeout_s, after_change=partial(_die, number))
     with connect(ConnectionOptions(kubeconfig=kubeconfig)) as client:
         work(client, request, settings)

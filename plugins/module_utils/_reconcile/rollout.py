@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
@@ -55,7 +55,7 @@ class Request:
     record_namespace: str = "default"
     rollout_now: bool = False
     renew_before_days: int = 30
-    pace: Pace = Pace()
+    pace: Pace = field(default_factory=Pace)
     canary_soak_s: float = 30
     soak_s: float = 0
 
@@ -349,18 +349,26 @@ class _Rollout:
         """Where one tenant is."""
         outcome, state, check = self._outcomes[key], self._states[key], self._settings.check
         version = (self._status(key).get("kubernetesResources") or {}).get("version") or {}
-        rolls = any(change.action is Action.ROLLOUT for change in self._seen[key].changes)
-        is_old = rolls and (check or state is not State.DONE)
         return {
             "tenant": key,
             "wave": self._waves[key],
             "version": self._versions[key],
             "installed_version": version.get("version", ""),
             "phase": version.get("status", ""),
-            "pods": "pending" if is_old else "deferred" if outcome.deferred else "current",
+            "pods": self._pods(key),
             "outcome": "planned" if check and state is State.DONE else state.value,
             "error": outcome.error,
         }
+
+    def _pods(self, key: str) -> str:
+        """Whether a tenant's pods are as they are to be."""
+        found = self._seen[key]
+        if self._settings.check or self._states[key] is not State.DONE:
+            if found.error:
+                return "unknown"
+            if any(change.action is Action.ROLLOUT for change in found.changes):
+                return "pending"
+        return "deferred" if self._outcomes[key].deferred else "current"
 
     def _tenant(self, key: str) -> Json:
         """One tenant's part of the result. Its plan is what was done; before its wave, and in check mode, what is to be done."""

@@ -78,7 +78,10 @@ def stored(*owners: tuple[str, str, Json]) -> Json:
                 {
                     "manager": manager,
                     "operation": operation,
-                    "fieldsV1": {"f:metadata": {"f:labels": {f"f:{'ours' if manager == FIELD_MANAGER else 'theirs'}": {}}}, "f:spec": fields},
+                    "fieldsV1": {
+                        "f:metadata": {"f:labels": {f"f:{'ours' if manager == FIELD_MANAGER else 'theirs'}": {}}},
+                        "f:spec": fields,
+                    },
                 }
                 for manager, operation, fields in owners
             ],
@@ -117,8 +120,10 @@ def test_only_what_is_missing_is_taken_over() -> None:
     patch = {"kubernetes": {"version": "v1.36.3"}, "controlPlane": {"deployment": {"nodeSelector": {"disk": "ssd"}}}}
     result = patched(stored(("gitops", "Apply", ALL)), patch)
     assert result.conflicts == (
-        "field spec.controlPlane.deployment.nodeSelector.disk belongs to manager gitops; change it where that manager has it from, "
-        "or leave this tenant out",
+        (
+            "field spec.controlPlane.deployment.nodeSelector.disk belongs to manager gitops; change it where that manager has it from, "
+            "or leave this tenant out"
+        ),
     )
     result = patched(stored(("gitops", "Apply", {"f:controlPlane": {"f:deployment": {"f:extraArgs": {}}}})), patch)
     assert result.conflicts == ()
@@ -150,7 +155,9 @@ def test_whose_fields_a_patch_would_take(owners: list[tuple[str, str, Json]], pa
 
 
 def test_a_removed_field_is_not_applied() -> None:
-    result = patched(stored((FIELD_MANAGER, "Apply", ALL)), {"controlPlane": {"deployment": {"extraArgs": None}}, "addons": {"kubeProxy": {}}})
+    result = patched(
+        stored((FIELD_MANAGER, "Apply", ALL)), {"controlPlane": {"deployment": {"extraArgs": None}}, "addons": {"kubeProxy": {}}}
+    )
     assert isinstance(result, Patched)
     assert result.body
     assert result.body["spec"]["controlPlane"] == {"deployment": {"tolerations": [{"key": "a"}]}}
