@@ -9,16 +9,15 @@ The module writes them to its log; this follows the file when it lies on the con
 from __future__ import annotations
 
 import os
-import threading
 from typing import Any
 
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from ansible_collections.hosted.kubernetes.plugins.module_utils._host.bundle.progress import STEP_MARK, log_path
+from ansible_collections.hosted.kubernetes.plugins.module_utils._host.bundle.progress import log_path
+from ansible_collections.hosted.kubernetes.plugins.plugin_utils.progress import Follower
 
 MODULE = "hosted.kubernetes.bundle_component"
-_INTERVAL_S = 0.5
 
 
 class ActionModule(ActionBase):
@@ -40,38 +39,3 @@ class ActionModule(ActionBase):
         spec = self._task.args.get("spec") or {}
         cache_dir = os.path.expanduser(str(self._task.args.get("cache_dir") or ""))
         return log_path(cache_dir, str(spec.get("kubernetes")), str(spec.get("arch")))
-
-
-class Follower(threading.Thread):
-    """Shows lines that are added to a file from now on; a file that does not come to be is no error."""
-
-    def __init__(self, path: str, display: Display) -> None:
-        super().__init__(daemon=True)
-        self._path = path
-        self._display = display
-        self._stopped = threading.Event()
-        self._offset = os.path.getsize(path) if os.path.exists(path) else 0
-        self._rest = b""
-
-    def run(self) -> None:
-        while not self._stopped.wait(_INTERVAL_S):
-            self.show_new()
-
-    def stop(self) -> None:
-        self._stopped.set()
-        self.join()
-        self.show_new()
-
-    def show_new(self) -> None:
-        """Show complete marked lines that were added since the last call."""
-        if not os.path.exists(self._path):
-            return
-        with open(self._path, "rb") as stream:
-            stream.seek(self._offset)
-            added = stream.read()
-        self._offset += len(added)
-        *lines, self._rest = (self._rest + added).split(b"\n")
-        for line in lines:
-            text = line.decode("utf-8", errors="replace")
-            if text.startswith(STEP_MARK):
-                self._display.display(f"  {text[len(STEP_MARK) :]}")

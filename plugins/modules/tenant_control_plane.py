@@ -173,9 +173,6 @@ tenants:
       type: str
 """
 
-import os
-import secrets
-import socket
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -184,6 +181,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._ansible.module 
     MANAGEMENT_CLUSTER,
     ArgumentSpec,
     connection_options,
+    holder,
     run,
 )
 
@@ -225,8 +223,7 @@ def main_with(module: AnsibleModule) -> dict[str, Any]:
         force=params["force"],
     )
     settings = call.Settings(
-        # Containers may share host name and process number.
-        holder=f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}",
+        holder=holder(),
         say=module.warn,
         check=module.check_mode,
         wait=params["wait"],

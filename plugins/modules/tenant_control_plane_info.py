@@ -104,8 +104,6 @@ tenants:
       elements: dict
 """
 
-import os
-import socket
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -114,6 +112,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._ansible.module 
     MANAGEMENT_CLUSTER,
     ArgumentSpec,
     connection_options,
+    holder,
     run,
 )
 
@@ -125,7 +124,7 @@ def main_with(module: AnsibleModule) -> dict[str, Any]:
     from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.engine import Settings
     from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.info import tenants_info
 
-    settings = Settings(holder=f"{socket.gethostname()}-{os.getpid()}", check=True)
+    settings = Settings(holder=holder(), check=True)
     with connect(ConnectionOptions(**connection_options(module.params))) as client:
         tenants = tenants_info(client, settings, module.params["name"] or None, module.params["namespace"] or None)
     return {"changed": False, "tenants": tenants}

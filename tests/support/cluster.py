@@ -47,6 +47,14 @@ class Cluster:
             raise PlaybookError(f"hosted.kubernetes.{name} ended with status {done.status}:\n{done.output[-6000:]}")
         return done.output
 
+    @contextlib.contextmanager
+    def datastore(self, bundle: Path) -> Iterator[None]:
+        """An etcd for tenants, DataStore default, which goes with its data when the block ends."""
+        named = {"datastore_name": "default", "datastore_remove_local_data": True}
+        self.playbook("datastore", bundle_dir=str(bundle), **named)
+        yield
+        self.playbook("datastore", datastore_tasks="absent", **named)
+
     def command(self, name: str, **variables: Any) -> list[str]:
         """The command line of such a playbook. The lab has no workers: their plays have no hosts to run on."""
         every = {"lab_name": self.lab_name, "demo_dir": str(self.directory), "lab_groups": ["management"], **variables}

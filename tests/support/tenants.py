@@ -260,9 +260,14 @@ class Run:
 
 def recorded_run(client: Client, request: Request, settings: Settings) -> Run:
     """Call the engine as the module does. Raises HostedKubernetesError."""
+    return recorded(client, lambda: call.run(client, request, settings))
+
+
+def recorded(client: Client, work: Callable[[], Json]) -> Run:
+    """Do something that returns a module's result."""
     # A client keeps a limited number of calls, so that their number says nothing in a long session.
     before = client.calls
-    result = call.run(client, request, settings)
+    result = work()
     known = {id(item) for item in before}
     return Run(result, tuple(item for item in client.calls if id(item) not in known))
 
@@ -299,25 +304,28 @@ def _set(node: Json, keys: list[str], value: Any) -> None:
         node[keys[-1]] = copy.deepcopy(value)
 
 
-def run_and_die(kubeconfig: str, request: Request, number: int, *, timeout_s: float = 20.0) -> int | None:
+def run_and_die(
+    kubeconfig: str, request: Any, number: int, *, timeout_s: float = 20.0, work: Callable[[Client, Any, Settings], Json] = call.run
+) -> int | None:
     """Call the engine in a process of its own that is killed (SIGKILL) right after change `number`; return its exit status.
 
+    work: what to call, with a request of its kind; a function of a module, which the process can import.
     0 means that there were fewer changes, and that the call ended well. The holder of its Lease is always the same.
     """
     context = multiprocessing.get_context("forkserver")
     # The server, which has imported the engine and never opened a connection, does not learn sys.path from its parent.
     os.environ["PYTHONPATH"] = str(COLLECTION.parents[2])
     context.set_forkserver_preload([__name__])
-    process = context.Process(target=_call_and_die, args=(kubeconfig, request, number, timeout_s))
+    process = context.Process(target=_call_and_die, args=(kubeconfig, request, number, timeout_s, work))
     process.start()
     process.join(timeout_s + 40)
     return process.exitcode
 
 
-def _call_and_die(kubeconfig: str, request: Request, number: int, timeout_s: float) -> None:
+def _call_and_die(kubeconfig: str, request: Any, number: int, timeout_s: float, work: Callable[[Client, Any, Settings], Json]) -> None:
     settings = settings_of(holder="killed", timeout_s=timeout_s, after_change=partial(_die, number))
     with connect(ConnectionOptions(kubeconfig=kubeconfig)) as client:
-        call.run(client, request, settings)
+        work(client, request, settings)
 
 
 def _die(number: int, count: int) -> None:

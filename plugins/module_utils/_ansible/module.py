@@ -9,6 +9,9 @@ the interpreter instead of a traceback, and so that documentation tools can impo
 
 from __future__ import annotations
 
+import os
+import secrets
+import socket
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -99,6 +102,11 @@ MANAGEMENT_CLUSTER = ArgumentSpec(
 def connection_options(params: Mapping[str, Any]) -> Result:
     """The management-cluster connection options of a module; an empty string, as AWX surveys send it, means unset."""
     return {name: params.get(name) or None for name in MANAGEMENT_CLUSTER.options}
+
+
+def holder() -> str:
+    """Who this process is, for others who wait until it is done. Containers may share host name and process number."""
+    return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
 
 
 def run(spec: ArgumentSpec, main: Callable[[AnsibleModule], Result]) -> None:

@@ -89,7 +89,7 @@ def _present(client: Client, request: Request, settings: Settings) -> list[Outco
         definitions, manage = [_stored(client, request.namespace, request.name)], False
     else:
         definitions, manage = _definitions(request), True
-        check_all(definitions, _all_stored(client))
+        check_all(definitions, all_stored(client))
     desired = [
         Desired(
             parse(definition),
@@ -107,22 +107,23 @@ def _absent(client: Client, request: Request, settings: Settings) -> list[Outcom
         definitions: list[Json] = [{"metadata": {"name": request.name, "namespace": request.namespace}}]
     else:
         definitions = _definitions(request)
-    stored = {_key(item): share_of(item) for item in _all_stored(client)}
+    stored = {key_of(item): share_of(item) for item in all_stored(client)}
     return Engine(client, settings).absent([_absent_one(item, stored, force=request.force) for item in definitions])
 
 
 def _absent_one(definition: Json, stored: Mapping[str, Share], *, force: bool) -> Absent:
     if not definition["metadata"].get("name"):
         raise InvalidError("metadata.name is missing; name the tenant to delete")
-    neighbours = {key: share for key, share in stored.items() if key != _key(definition)}
+    neighbours = {key: share for key, share in stored.items() if key != key_of(definition)}
     return Absent(definition, neighbours, keep_data=force)
 
 
-def _key(definition: Json) -> str:
+def key_of(definition: Json) -> str:
+    """namespace/name of a definition that has both."""
     return f"{definition['metadata']['namespace']}/{definition['metadata']['name']}"
 
 
-def _all_stored(client: Client) -> list[Json]:
+def all_stored(client: Client) -> list[Json]:
     """All tenants of the management cluster; none when their kind is not known there yet, which the engine then says."""
     try:
         return client.list(resource_of(KIND)).items

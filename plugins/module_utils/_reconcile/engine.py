@@ -118,6 +118,7 @@ class Engine:
             return _guarded(desired.tenant.key, lambda: self._run(run), run.outcome)
 
     def _run(self, run: TenantRun) -> Outcome:
+        run.outcome.status = run.observed.status
         if is_paused(run.observed.resource):
             raise HostedKubernetesError(
                 f"TenantControlPlane {run.desired.tenant.key}: is paused (annotation {names.ANNOTATION_PAUSED}); remove the "
@@ -130,7 +131,7 @@ class Engine:
             if run.no_access and not plan:
                 raise run.no_access
             run.outcome.changes = list(plan.changes)
-            run.outcome.status = run.observed.status
+            run.outcome.pods_problem = run.pods_problem
             return run.outcome
         if not plan:
             self._converge(run, may_change=False)

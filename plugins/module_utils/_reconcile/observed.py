@@ -23,6 +23,7 @@ class Desired:
     """What one call wants of one tenant.
 
     manage_resource: whether the call brings the definition (and so owns the resource's spec), or takes it as stored.
+    body: what of the definition the call brings, when that is not all of it (a patch).
     rollout_now: apply template differences that come from a newer engine, instead of deferring them.
     """
 
@@ -30,6 +31,12 @@ class Desired:
     manage_resource: bool = True
     rollout_now: bool = False
     renew_before: timedelta = timedelta(days=30)
+    body: Json | None = field(default=None, repr=False)
+
+    @property
+    def applied(self) -> Json:
+        """The resource as the call applies it."""
+        return {**self.body, "metadata": dict(self.body["metadata"])} if self.body else self.tenant.manifest()
 
 
 @dataclass(frozen=True)

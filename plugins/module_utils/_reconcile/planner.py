@@ -179,7 +179,7 @@ class _Planner:
 
     def resource(self) -> Iterator[Change]:
         if self.desired.manage_resource:
-            body = self.desired.tenant.manifest()
+            body = self.desired.applied
             body["metadata"]["finalizers"] = [names.FINALIZER]
             yield from self._apply(body, self.observed.resource, Stage.RESOURCE)
         else:

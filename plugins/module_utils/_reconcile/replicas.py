@@ -26,7 +26,7 @@ FIELD: Final = "spec.controlPlane.deployment.replicas"
 def settle(desired: Desired, observed: Observed) -> Desired:
     """Fill in the number that others have given the stored resource, where the definition names none; forget one that nobody named."""
     resource = observed.resource
-    if resource is None or (desired.manage_resource and desired.tenant.deployment.replicas_named):
+    if resource is None or (desired.manage_resource and stored(desired.applied) is not None):
         return desired
     given = None if _goes(desired, resource) else _named(resource)
     deployment = replace(desired.tenant.deployment, replicas=DEFAULT_REPLICAS if given is None else given, replicas_named=given is not None)

@@ -94,13 +94,17 @@ class Starting:
 
 @dataclass
 class Outcome:
-    """What one call did, or would do, to one tenant. durations: phase → seconds."""
+    """What one call did, or would do, to one tenant. durations: phase → seconds.
+
+    pods_problem: in check mode, why the pods are not as the Deployment says; "" when they are, or when there shall be none.
+    """
 
     tenant: str
     changes: list[Change] = field(default_factory=list)
     deferred: tuple[Deferred, ...] = ()
     durations: dict[str, float] = field(default_factory=dict)
     status: Json = field(default_factory=dict)
+    pods_problem: str = ""
     error: str = ""
 
 
@@ -201,6 +205,14 @@ class TenantRun:
         """Why the last look inside failed; None when it did not, or was not due."""
         return self._no_access
 
+    @property
+    def pods_problem(self) -> str:
+        """Why the pods are not as the Deployment says; "" when they are, or when there shall be none."""
+        if self.desired.tenant.asleep:
+            return ""
+        deployment = self.observed.find("Deployment", self.desired.tenant.name)
+        return deployment_problem(deployment) or "" if deployment else "no Deployment"
+
     def make_namespace(self, plan: Plan) -> None:
         """Make the tenant's namespace when the plan has it: the Lease that guards all other changes lives in it."""
         changes = tuple(change for change in plan if change.stage == Stage.NAMESPACE)
@@ -263,10 +275,7 @@ class TenantRun:
             self.observed = replace(self.observed, resource=live)
 
     def _health(self) -> status_of.Health:
-        reached = self.observed.tenant is not None
-        deployment = self.observed.find("Deployment", self.desired.tenant.name)
-        message = deployment_problem(deployment) if deployment else "no Deployment"
-        return status_of.Health(reached, self._exposed, "" if self.desired.tenant.asleep else message or "")
+        return status_of.Health(self.observed.tenant is not None, self._exposed, self.pods_problem)
 
     def _make(self, changes: tuple[Change, ...]) -> None:
         self.guard()

@@ -41,7 +41,6 @@ from ansible_collections.hosted.kubernetes.tests.support.modules import run_modu
 from ansible_collections.hosted.kubernetes.tests.support.tenants import Run, assert_predicted, recorded_run, run_and_die
 
 NAMESPACE = "tenants-test"
-STORE = {"datastore_name": "default", "datastore_remove_local_data": True}
 
 
 @dataclass(frozen=True)
@@ -106,11 +105,9 @@ class Fleet:
 
 @pytest.fixture(scope="module")
 def fleet(cluster: Cluster, kubeconfig: Path, bundle: Path) -> Iterator[Fleet]:
-    cluster.playbook("datastore", bundle_dir=str(bundle), **STORE)
-    with connect(ConnectionOptions(kubeconfig=str(kubeconfig))) as client:
+    with cluster.datastore(bundle), connect(ConnectionOptions(kubeconfig=str(kubeconfig))) as client:
         yield Fleet(client, kubeconfig, lab_network(cluster.lab_name).address(250))
         client.delete(resource_of("Namespace"), NAMESPACE)
-    cluster.playbook("datastore", datastore_tasks="absent", **STORE)
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,8 @@ from typing import cast
 
 from ansible.utils.display import Display
 
-from ansible_collections.hosted.kubernetes.plugins.action.bundle_component import Follower
 from ansible_collections.hosted.kubernetes.plugins.module_utils._host.bundle.progress import ProgressLog
+from ansible_collections.hosted.kubernetes.plugins.plugin_utils.progress import Follower
 
 
 class Recorder:
