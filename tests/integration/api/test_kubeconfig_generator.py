@@ -29,9 +29,10 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.gener
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.tenant_user import expires
 from ansible_collections.hosted.kubernetes.plugins.modules import kubeconfig_generator
 from ansible_collections.hosted.kubernetes.tests.support.apiserver import ApiServer
+from ansible_collections.hosted.kubernetes.tests.support.bundle import COLLECTION
 from ansible_collections.hosted.kubernetes.tests.support.modules import ModuleFailedError, run_module
 from ansible_collections.hosted.kubernetes.tests.support.playbooks import PlaybookRun, run_playbook, run_role
-from ansible_collections.hosted.kubernetes.tests.support.tenants import COLLECTION, Ground, Tenant, later
+from ansible_collections.hosted.kubernetes.tests.support.tenants import Ground, Tenant, later
 
 KIND: Final = "KubeconfigGenerator"
 MONTH_S: Final = 30 * 24 * 3600

@@ -50,8 +50,8 @@ def tenant(name: str = "acme", namespace: str = "tenants", **labels: str) -> Jso
     return {**body, "status": {"controlPlaneEndpoint": "192.0.2.7:6443"}}
 
 
-def authority(version: str = "1", *, read: bool = True, **data: Any) -> SecretState:
-    pair = {"ca.crt": CA.certificate, "ca.key": CA.key, **data}
+def authority(version: str = "1", *, read: bool = True, data: Mapping[str, bytes] | None = None) -> SecretState:
+    pair = {"ca.crt": CA.certificate, "ca.key": CA.key, **(data or {})}
     return SecretState({"uid": "uid-of-ca", "resourceVersion": version}, pair if read else None)
 
 
@@ -213,7 +213,7 @@ def test_a_tenant_that_fails_does_not_hold_up_the_others() -> None:
 
 
 def test_a_broken_authority() -> None:
-    half = authority(**{"ca.key": b""})
+    half = authority(data={"ca.key": b""})
     (error,) = plan(wanted(), made(wanted(), fleet()).with_secrets({("tenants", "acme-ca"): half}), NOW).errors.values()
     assert "Secret tenants/acme-ca has no key ca.key; restore the tenant's authority from a backup" in error
 
@@ -257,7 +257,7 @@ def test_when_a_kubeconfig_is_made_anew(spec: Json, days: int, reason: str | Non
 def test_another_authority() -> None:
     other = new_ca("kubernetes", algorithm=KeyAlgorithm.ECDSA_P256, now=NOW)
     seen = made(wanted(), fleet()).with_secrets(
-        {("tenants", "acme-ca"): authority("2", **{"ca.crt": other.certificate, "ca.key": other.key})}
+        {("tenants", "acme-ca"): authority("2", data={"ca.crt": other.certificate, "ca.key": other.key})}
     )
     (change,) = plan(wanted(), seen, NOW).changes
     assert change.reason == "the CA certificate it trusts is not the present one"
