@@ -17,11 +17,8 @@ from typing import Final
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api import names
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.addresses import host_port, is_address
-from ansible_collections.hosted.kubernetes.plugins.module_utils._api.datastore import DEFAULT_NAME, ETCD
-from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import HostedKubernetesError
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import KAMAJI_API_VERSION, Json, ObjectRef
-from ansible_collections.hosted.kubernetes.plugins.module_utils._api.share import kine_problem, share_of
-from ansible_collections.hosted.kubernetes.plugins.module_utils._api.tenant_control_plane import DEFAULT_REPLICAS, KIND, TenantControlPlane
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.tenant_control_plane import DEFAULT_REPLICAS, KIND
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.unknown import has_unknown
 from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.driver import PASSWORD
 from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.management.inputs import (
@@ -35,11 +32,11 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.tenan
 from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.tenant.objects import (
     objects as tenant_objects,
 )
-from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile import encryption, replicas, templates, upgrade
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile import encryption, refusals, replicas, templates
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.facts import Facts, derive
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.fields import FieldChange, diff, owned_fields
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.finalizers import hold
-from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.observed import DatastoreView, Desired, Observed
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.observed import Desired, Observed
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.plan import (
     MISSING,
     Action,
@@ -52,7 +49,6 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.plan 
 )
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.secret_plan import plan_secrets, secret_specs
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.stages import Stage
-from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.version import refuse_newer
 
 # Made only with some definitions: for an addon, for a driver that authenticates by certificate.
 _OPTIONAL_SECRETS: Final = frozenset(
@@ -67,7 +63,7 @@ def plan(desired: Desired, observed: Observed, now: datetime) -> Plan:
     now: UTC; decides which certificates are due.
     Raises HostedKubernetesError when the desired state cannot be reached from the observed one; nothing has been changed.
     """
-    _refuse(desired, observed)
+    refusals.check(desired, observed)
     facts = derive(desired, observed)
     secrets = plan_secrets(desired, observed, facts, now)
     facts = replace(facts, checksums=secrets.checksums)
@@ -87,78 +83,6 @@ def plan(desired: Desired, observed: Observed, now: datetime) -> Plan:
         *planner.prune(),
     ]
     return Plan(tuple(sorted(changes, key=_order)), deferred, secrets.unread | password_unread)
-
-
-def _refuse(desired: Desired, observed: Observed) -> None:
-    key = desired.tenant.key
-    if observed.deleting:
-        raise HostedKubernetesError(f"TenantControlPlane {key}: is being deleted; finish that with state absent, then create it again")
-    if observed.namespace_ending:
-        raise HostedKubernetesError(
-            f"TenantControlPlane {key}: its namespace is being deleted; wait until it is gone (state absent removes a tenant that "
-            "holds it), then run again"
-        )
-    if not desired.manage_resource and observed.resource is None:
-        raise HostedKubernetesError(f"TenantControlPlane {key}: does not exist; give its definition to create it")
-    if observed.datastore is None:
-        raise HostedKubernetesError(
-            f'TenantControlPlane {key}: spec.dataStore "{desired.tenant.data_store or DEFAULT_NAME}" does not exist; '
-            "create that DataStore first (role hosted.kubernetes.datastore), or name another"
-        )
-    if observed.datastore.error:
-        raise HostedKubernetesError(f"TenantControlPlane {key}: {observed.datastore.error}")
-    if observed.datastore.state and observed.datastore.state.refusal:
-        raise HostedKubernetesError(f"TenantControlPlane {key}: {observed.datastore.state.refusal}")
-    if observed.own_authority and observed.own_authority.error:
-        raise HostedKubernetesError(
-            f'TenantControlPlane {key}: spec.certificates.authority.secretName "{desired.tenant.authority_secret}": '
-            f"{observed.own_authority.error}"
-        )
-    if observed.image_pull and observed.image_pull.error:
-        raise HostedKubernetesError(f"TenantControlPlane {key}: spec.addons.imagePullSecrets: {observed.image_pull.error}")
-    store = (observed.status.get("storage") or {}).get("dataStoreName")
-    if store and store != observed.datastore.name:
-        raise HostedKubernetesError(
-            f'TenantControlPlane {key}: spec.dataStore "{observed.datastore.name}" is not where its data is, that is "{store}"; write '
-            f'"{store}" (moving the data of a tenant to another datastore is not possible yet)'
-        )
-    _refuse_kine(desired.tenant, observed)
-    _refuse_overrides(desired.tenant, observed.datastore, observed.overrides)
-    if desired.tenant.gateway and "TLSRoute" in observed.unserved:
-        raise HostedKubernetesError(
-            f"TenantControlPlane {key}: spec.controlPlane.gateway needs TLSRoute of gateway.networking.k8s.io/v1, which the management "
-            "cluster does not serve; install the Gateway API (1.5 or newer) and a controller of it, or use ingress or the Service alone"
-        )
-    refuse_newer(key, (observed.status.get("hosted") or {}).get("engineVersion"))
-    upgrade.refuse(desired, observed)
-
-
-def _refuse_kine(tenant: TenantControlPlane, observed: Observed) -> None:
-    view = observed.datastore
-    if view is None or view.driver == ETCD:
-        return
-    problem = kine_problem(share_of(tenant.manifest(), observed.status), view.driver)
-    if problem:
-        raise HostedKubernetesError(f"TenantControlPlane {tenant.key}: {problem}")
-
-
-def _refuse_overrides(tenant: TenantControlPlane, main: DatastoreView, views: Mapping[str, DatastoreView | None]) -> None:
-    """An API server has one client certificate and one authority for all its etcds."""
-    for index, name in enumerate(tenant.data_store_overrides.values()):
-        view, problem = views.get(name), ""
-        if view is None:
-            problem = "does not exist; create that DataStore first (role hosted.kubernetes.datastore), or name another"
-        elif view.error:
-            problem = f"cannot be used: {view.error}"
-        elif {view.driver, main.driver} != {ETCD}:
-            problem = f"and spec.dataStore must both be of driver {ETCD}; they are {view.driver} and {main.driver}"
-        elif view.ca_certificate.strip() != main.ca_certificate.strip():
-            problem = (
-                f"has another certificate authority than {main.name}, but API servers have one client certificate for both; give both etcds "
-                "the same authority"
-            )
-        if problem:
-            raise HostedKubernetesError(f'TenantControlPlane {tenant.key}: spec.dataStoreOverrides[{index}].dataStore "{name}" {problem}')
 
 
 def _order(change: Change) -> tuple[int, str, ObjectRef]:

@@ -52,7 +52,7 @@ class SecretPlan:
     checksums: Mapping[str, str]
     ca_certificate: str
     unread: frozenset[str]
-    issued: frozenset[str]
+    issued: frozenset[str] = frozenset()
 
 
 def plan_secrets(desired: Desired, observed: Observed, facts: Facts, now: datetime) -> SecretPlan:
