@@ -91,10 +91,6 @@ test-fast: $(READY) ## lint, test-unit and test-api
 test: $(READY) ## everything a change must pass; prints the minutes of each part
 	@$(PARTS) lint test-unit test-build bundle test-roles test-api test-core-floor sanity test-cluster test-scenario
 
-LAB ?= ci
-.PHONY: lab-down
-lab-down: $(READY) ## remove all machines of the lab LAB (ci by default; the tests' lab is "test")
-	cd $(TREE) && ansible-playbook -i inventories/demo playbooks/lab.yml -e lab_machine_state=absent -e lab_name=$(LAB)
 
 bench: $(READY) ## measure one tenant: bare process, finished manifests, our module
 	cd $(TREE) && PYTHONPATH=$(TREE_ROOT) python tests/bench/run.py $(BENCH_ARGUMENTS)
@@ -105,7 +101,8 @@ bench: $(READY) ## measure one tenant: bare process, finished manifests, our mod
 bundle: $(READY) ## make or complete the bundle (all programs and images of one Kubernetes version)
 	cd $(TREE) && ansible-playbook playbooks/bundle.yml $(if $(KUBERNETES_VERSION),-e bundle_kubernetes_version=$(KUBERNETES_VERSION))
 
-build: $(READY) ## build the installable collection
+build: tree ## build the installable collection; ansible-galaxy is that of the shell, or of the development environment
+	@command -v ansible-galaxy >/dev/null || $(MAKE) --no-print-directory venv
 	ansible-galaxy collection build --force --output-path $(CURDIR) $(TREE)
 
 proto: venv ## compile etcd's messages (tools/proto)
@@ -127,12 +124,22 @@ crds: $(READY) ## make the CustomResourceDefinitions from tools/crd_sources and 
 DEMO_DIR ?= $(CURDIR)/.demo
 DEMO = cd $(TREE) && ansible-playbook -i inventories/demo -e demo_dir=$(DEMO_DIR) $(if $(LAB_NAME),-e lab_name=$(LAB_NAME)) $(DEMO_ARGUMENTS)
 
-.PHONY: demo demo-down demo-prerequisites
+.PHONY: demo play demo-down lab lab-down demo-prerequisites
 demo: demo-prerequisites $(READY) ## from nothing to pods on a tenant's workers, on this host; prints what to try next
 	@$(DEMO) playbooks/demo.yml
 
+PLAYBOOK ?= tenant
+play: demo-prerequisites $(READY) ## one playbook on the demonstration: make play PLAYBOOK=tenant DEMO_ARGUMENTS="--check --diff"
+	@$(DEMO) playbooks/$(PLAYBOOK).yml
+
 demo-down: demo-prerequisites $(READY) ## remove the demonstration without a trace; the cache (bundle, root file system) stays
 	@$(DEMO) playbooks/demo_down.yml
+
+lab: demo-prerequisites $(READY) ## only boot the demonstration's machines; LAB_NAME gives other labs names of their own
+	@$(DEMO) playbooks/lab.yml
+
+lab-down: demo-prerequisites $(READY) ## remove all machines of the lab LAB_NAME (the demonstration's by default)
+	@$(DEMO) -e lab_machine_state=absent playbooks/lab.yml
 
 demo-prerequisites: prerequisites
 	@[ "$$(id -u)" -eq 0 ] || { echo "the demonstration makes machines on this host and must run as root: sudo make demo" >&2; exit 1; }

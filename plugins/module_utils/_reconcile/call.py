@@ -10,17 +10,14 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.definitions import check_all, complete
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import HostedKubernetesError, InvalidError
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json, resource_of
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.share import Share, share_of
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.tenant_control_plane import KIND, parse
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.client import Client
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.errors import NotFoundError
-from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.definitions import (
-    check_all,
-    complete,
-    read_manifests,
-)
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.definitions import read_manifests
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.deletion import Absent
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.engine import Engine, Settings
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.observed import Desired

@@ -15,6 +15,7 @@ from datetime import timedelta
 from typing import Any
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api import names
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.definitions import check_all, complete
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import HostedKubernetesError, InvalidError
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json, resource_of
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.tenant_control_plane import KIND, parse
@@ -22,7 +23,6 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.client imp
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.wait import Objects, WaitTimeout, wait_until
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile import fleet
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.call import all_stored, key_of, to_result
-from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.definitions import check_all, complete
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.engine import Engine, Settings
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.fleet import Course, Pace, State, Step, Wave
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.observed import Desired

@@ -45,6 +45,47 @@ def test_kubeconfigs_of_two_tenants_with_one_path(tmp_path: Path) -> None:
     assert "two tenants of tenant_control_plane_definitions have the same name (acme, acme)" in done.text
 
 
+def test_several_tenants_are_not_deleted_without_their_names(tmp_path: Path) -> None:
+    done = tenant(tmp_path, definition("acme", "tenants"), definition("beta", "tenants"), tenant_control_plane_state="absent")
+
+    assert done.status == 2
+    assert "2 tenants are defined; name those to delete with all their data in tenant_control_plane_names" in done.text
+
+
+def test_a_name_that_no_definition_has(tmp_path: Path) -> None:
+    done = tenant(tmp_path, definition("acme", "tenants"), tenant_control_plane_names=["acne"])
+
+    assert done.status == 2
+    assert "tenant_control_plane_names names acne, which tenant_control_plane_definitions does not define; defined are acme" in done.text
+
+
+def test_a_definition_that_cannot_be_is_refused_before_there_is_a_cluster(tmp_path: Path) -> None:
+    wrong = definition("acme", "tenants")
+    wrong["spec"]["replica"] = 2
+    variables: dict[str, Any] = {
+        "tenant_control_plane_definitions": [wrong],
+        "tenant_control_plane_kubeconfig": str(tmp_path / "not-yet"),
+        "tenant_control_plane_kubeconfig_dir": str(tmp_path),
+    }
+    done = run_playbook("hosted.kubernetes.tenant", "--check", **variables)
+
+    assert done.status == 2
+    assert "TenantControlPlane tenants/acme: spec.replica is not a known field" in done.text
+
+    done = run_playbook("hosted.kubernetes.preflight", management_cluster_kubeconfig=str(__file__), **variables)
+
+    assert done.status == 2
+    assert "TenantControlPlane tenants/acme: spec.replica is not a known field" in done.text
+
+
+def test_directories_of_volumes_on_hosts_that_are_not_there(tmp_path: Path) -> None:
+    volumes = [{"node": "a", "path": "/a", "host": "management-1"}, {"node": "b", "path": "/b"}]
+    done = run_playbook("hosted.kubernetes.preflight", management_cluster_kubeconfig=str(__file__), datastore_local_volumes=volumes)
+
+    assert done.status == 2
+    assert "datastore_local_volumes names hosts that are not in the inventory: management-1" in done.text
+
+
 def test_flannel_without_kubeconfigs(tmp_path: Path) -> None:
     done = tenant(tmp_path, definition("acme", "tenants"), tenant_control_plane_kubeconfig_dir="")
 
