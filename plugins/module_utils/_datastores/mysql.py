@@ -293,7 +293,13 @@ class MysqlDriver:
         sql.refuse(self.name, self._refusal(isolation, self._find([isolation])[0].get(isolation.user)))
 
     def _refusal(self, item: Isolation, user: _User | None) -> str:
-        problem = sql.name_refusal(item, self._name_rules(), self._login.user)
+        rules = self._name_rules()
+        problem = sql.name_refusal(item, rules, self._login.user)
+        if not problem and len(pattern(item.schema)) > rules.schema_length:
+            return (
+                f'spec.dataStoreSchema "{item.schema}" is longer than the {rules.schema_length} bytes {rules.product} takes in a grant, where each '
+                '"_" counts twice; choose a shorter one'
+            )
         if not problem and user and user.rights:
             return f'spec.dataStoreUsername "{item.user}" is a user with rights over the whole server; choose another name'
         return problem
