@@ -73,7 +73,7 @@ class Member:
 
 @dataclass(frozen=True)
 class Probe:
-    """What a store said when asked. latency_ms: one read that needs a quorum. quota_bytes: None when not known.
+    """What a store said when asked. latency_ms: one read (etcd: that needs a quorum). quota_bytes: None when not known.
 
     problems make the store unusable (each a sentence with its remedy), warnings do not.
     """

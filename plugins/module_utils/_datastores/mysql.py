@@ -150,8 +150,8 @@ class MysqlDriver:
         """Databases that everybody may use: a tenant whose name fits the pattern would share its data with all others."""
         everybody = self._run(
             "be asked",
-            "SELECT DISTINCT TABLE_SCHEMA FROM information_schema.SCHEMA_PRIVILEGES WHERE GRANTEE LIKE %s OR GRANTEE = 'PUBLIC' ORDER BY 1",
-            ["''@%"],
+            "SELECT DISTINCT TABLE_SCHEMA FROM information_schema.SCHEMA_PRIVILEGES WHERE GRANTEE LIKE %s OR GRANTEE LIKE %s ORDER BY 1",
+            ["''@%", "'PUBLIC'@%"],
         )
         if not everybody:
             return []
@@ -284,20 +284,22 @@ class MysqlDriver:
 
     def _end_sessions(self, isolation: Isolation) -> None:
         """A dropped user's sessions go on; one that has chosen its database keeps its rights on it."""
-        sessions = self._run(
-            "list sessions",
-            "SELECT ID FROM information_schema.PROCESSLIST WHERE USER = %s AND ID <> CONNECTION_ID()",
-            [isolation.user],
-        )
-        for (number,) in sessions:
-            self._run(f'end a session of user "{isolation.user}"', "KILL %s", [number], ignore=[_NO_THREAD])
+        for number, user, *_rest in self._run("list sessions", "SHOW PROCESSLIST"):
+            if user == isolation.user:
+                self._run(f'end a session of user "{user}"', "KILL %s", [number], ignore=[_NO_THREAD])
 
     def _check(self, isolation: Isolation) -> None:
         """Raise InvalidError before anything that is not a tenant's is touched."""
         sql.refuse(self.name, self._refusal(isolation, self._find([isolation])[0].get(isolation.user)))
 
     def _refusal(self, item: Isolation, user: _User | None) -> str:
-        problem = sql.name_refusal(item, self._name_rules(), self._login.user)
+        rules = self._name_rules()
+        problem = sql.name_refusal(item, rules, self._login.user)
+        if not problem and len(pattern(item.schema)) > rules.schema_length:
+            return (
+                f'spec.dataStoreSchema "{item.schema}" is longer than the {rules.schema_length} bytes {rules.product} takes in a grant, where each '
+                '"_" counts twice; choose a shorter one'
+            )
         if not problem and user and user.rights:
             return f'spec.dataStoreUsername "{item.user}" is a user with rights over the whole server; choose another name'
         return problem

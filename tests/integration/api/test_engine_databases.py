@@ -221,6 +221,16 @@ def test_looking_costs_the_same_for_many(place: Place) -> None:
     first.run(definitions, absent=True)
 
 
+def test_a_name_that_fits_a_database_but_no_grant(tenant: Tenant, place: Place) -> None:
+    changes = {"dataStoreSchema": "a_" * 25}
+    if place.database.server.driver != "MySQL":
+        tenant.run(changes=changes)
+        tenant.absent(changes=changes)
+        return
+    with pytest.raises(HostedKubernetesError, match='is longer than the 64 bytes MariaDB takes in a grant, where each "_" counts twice'):
+        tenant.run(changes=changes)
+
+
 def test_refused(tenant: Tenant, place: Place) -> None:
     for field, value, why in (
         ("dataStoreUsername", "a@b", "write letters, digits"),

@@ -125,7 +125,7 @@ def _kine(tenant: TenantControlPlane, datastore: DatastoreInputs) -> Json:
     deployment = tenant.deployment
     # Its socket is for its own user only, so it runs as the API server's.
     given = deployment.container_security_contexts.get("apiServer") or {}
-    user = {field: given[field] for field in ("runAsUser", "runAsGroup", "runAsNonRoot") if field in given}
+    user: Json = {field: given[field] for field in ("runAsUser", "runAsGroup", "runAsNonRoot") if field in given}
     container = _container(
         common.KINE,
         kine.image(tenant),

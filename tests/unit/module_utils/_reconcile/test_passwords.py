@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import pytest
@@ -32,10 +33,15 @@ CONFIG = "acme" + names.DATASTORE_CONFIG
 CERTIFICATE = "acme" + names.DATASTORE_CERTIFICATE
 
 
-def made(**changes: Any) -> tuple[Desired, Observed]:
+def made_anew(**changes: Any) -> tuple[Desired, Observed]:
     """A tenant in which nothing is left to do. changes: of its datastore."""
     wanted = desired()
     return wanted, follow(wanted, replace(nothing(), datastore=database(**changes)))
+
+
+@cache
+def made() -> tuple[Desired, Observed]:
+    return made_anew()
 
 
 def steps(changes: Plan) -> list[str]:
@@ -65,20 +71,20 @@ def test_nothing_is_left_to_do_afterwards() -> None:
 
 def test_the_secrets_hold_what_kine_needs() -> None:
     _wanted, observed = made()
-    data = observed.secrets[CONFIG].data or {}
-    password = data.pop("DB_PASSWORD", b"") if isinstance(data, dict) else b""
+    data = dict(observed.secrets[CONFIG].data or {})
+    password = data.pop("DB_PASSWORD")
     assert data == {"DB_CONNECTION_STRING": b"postgresql.databases:5432", "DB_SCHEMA": b"tenants_acme", "DB_USER": b"tenants_acme"}
     assert len(password) >= 32
     assert (observed.secrets[CERTIFICATE].data or {}).keys() == {"ca.crt"}
 
 
 def test_passwords_differ() -> None:
-    first, second = ((made()[1].secrets[CONFIG].data or {})["DB_PASSWORD"] for _time in range(2))
+    first, second = ((found[1].secrets[CONFIG].data or {})["DB_PASSWORD"] for found in (made(), made_anew()))
     assert first != second
 
 
 def test_an_authority_whose_key_is_known_issues_a_client_certificate() -> None:
-    wanted, observed = made(ca=store().ca)
+    wanted, observed = made_anew(ca=store().ca)
     assert (observed.secrets[CERTIFICATE].data or {}).keys() == {"ca.crt", "server.crt", "server.key"}
     withdrawn = replace(observed, datastore=replace(observed.datastore or database(), ca=None))
     changes = plan(wanted, withdrawn, NOW)
@@ -86,7 +92,7 @@ def test_an_authority_whose_key_is_known_issues_a_client_certificate() -> None:
 
 
 def test_mysql_is_reached_at_one_address() -> None:
-    _wanted, observed = made(driver="MySQL", endpoints=("db-0:3306", "db-1:3306"))
+    _wanted, observed = made_anew(driver="MySQL", endpoints=("db-0:3306", "db-1:3306"))
     assert (observed.secrets[CONFIG].data or {})["DB_CONNECTION_STRING"] == b"db-0:3306"
 
 
@@ -99,6 +105,15 @@ def test_a_rotated_password_reaches_the_store_before_the_pods() -> None:
     after = follow(wanted, observed)
     assert (after.secrets[CONFIG].data or {})["DB_PASSWORD"] != before
     assert not plan(wanted, after, NOW)
+
+
+def test_a_moved_server_keeps_its_users_passwords() -> None:
+    wanted, observed = made()
+    moved = replace(observed, datastore=replace(observed.datastore or database(), endpoints=("elsewhere:5432",)))
+    assert steps(plan(wanted, moved, NOW)) == ["Secret", "Deployment"]
+    after = follow(wanted, moved)
+    before = observed.secrets[CONFIG].data or {}
+    assert (after.secrets[CONFIG].data or {}) == {**before, "DB_CONNECTION_STRING": b"elsewhere:5432"}
 
 
 def test_a_run_that_was_killed_between_secret_and_store_is_continued() -> None:

@@ -21,12 +21,12 @@ DEPLOYMENT = "controlPlane__deployment__"
 USER = "$(DB_USER):$(DB_PASSWORD)"
 
 
-def pod(datastore: dict[str, Any] | None = None, **spec: Any) -> Json:
+def pod(datastore: dict[str, Any] | None = None, /, **spec: Any) -> Json:
     result: Json = deployment(tenant(**spec), kine_inputs(**(datastore or {})))["spec"]["template"]["spec"]
     return result
 
 
-def sidecar(datastore: dict[str, Any] | None = None, **spec: Any) -> Json:
+def sidecar(datastore: dict[str, Any] | None = None, /, **spec: Any) -> Json:
     found: Json = pod(datastore, **spec)["initContainers"][-1]
     assert found["name"] == "kine"
     return found
