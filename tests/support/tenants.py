@@ -128,7 +128,7 @@ class Tenant:
     def isolation(self) -> Isolation:
         """Its share of the datastore when the definition names none."""
         schema = names.default_schema(self.namespace, self.name)
-        return Isolation(schema, schema)
+        return Isolation(schema, names.default_user(schema))
 
     def definition(self, changes: Mapping[str, Any] | None = None) -> Json:
         """A tenant that sleeps; its address is that of its Service, so not known before. A change to None removes a field."""

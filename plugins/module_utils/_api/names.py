@@ -34,19 +34,33 @@ def labels(tenant: str, component: str) -> dict[str, str]:
 
 
 LONGEST_COMMON_NAME: Final = 64
-"""Of a certificate (RFC 5280, ub-common-name); a datastore user is known by it."""
+"""Of a certificate (RFC 5280, ub-common-name); a user is known by it."""
+
+LONGEST_SCHEMA: Final = 63
+"""Of a share's default name: PostgreSQL cuts longer names of databases without an error, MySQL and etcd take more."""
+
+LONGEST_DATASTORE_USER: Final = 32
+"""Of the default name of its user: what MySQL takes, the shortest of all datastores."""
 
 
 def default_schema(namespace: str, tenant: str) -> str:
-    """Name of a tenant's share of its datastore, and of its user there, where the definition names none.
+    """Name of a tenant's share of its datastore where the definition names none.
 
-    The same when the tenant is made anew from Git; free of collisions: an underscore can stand in neither part. A name that is too
-    long for a certificate is cut and gets a fingerprint.
+    The same when the tenant is made anew from Git; free of collisions: an underscore can stand in neither part.
     """
-    name = f"{namespace}_{tenant}"
-    if len(name) <= LONGEST_COMMON_NAME:
+    return _shortened(f"{namespace}_{tenant}", LONGEST_SCHEMA)
+
+
+def default_user(schema: str) -> str:
+    """Name of a share's user where the definition names none."""
+    return _shortened(schema, LONGEST_DATASTORE_USER)
+
+
+def _shortened(name: str, longest: int) -> str:
+    """The name itself, or its beginning with a fingerprint of the whole when it is too long."""
+    if len(name.encode()) <= longest:
         return name
-    return f"{name[: LONGEST_COMMON_NAME - 13]}_{hashlib.sha256(name.encode()).hexdigest()[:12]}"
+    return f"{name.encode()[: longest - 13].decode(errors='ignore')}_{hashlib.sha256(name.encode()).hexdigest()[:12]}"
 
 
 # Secrets: <tenant><suffix>

@@ -50,7 +50,7 @@ def share_of(definition: Json, status: Json | None = None) -> Share:
     return Share(
         store=storage.get("dataStoreName") or spec.get("dataStore") or DEFAULT_NAME,
         schema=schema,
-        user=setup.get("user") or spec.get("dataStoreUsername") or schema,
+        user=setup.get("user") or spec.get("dataStoreUsername") or names.default_user(schema),
         overrides=tuple(dict.fromkeys((*((status.get("hosted") or {}).get("dataStores") or ()), *overrides_of(definition)))),
     )
 

@@ -12,17 +12,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import InvalidError
 
 
+PASSWORD: Final = "password"
+"""The part that is a user's password, of drivers that have one in `parts`; making it again changes the password."""
+
+
 @dataclass(frozen=True, order=True)
 class Isolation:
-    """A tenant's share of a store. schema: key prefix or database; user: who may use it, and nobody else."""
+    """A tenant's share of a store. schema: key prefix or database; user: who may use it, and nobody else.
+
+    password: the user's, where the store knows its users by one. Needed to make the part PASSWORD and to count keys; not part of
+    what tells two shares apart.
+    """
 
     schema: str
     user: str
+    password: str | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         for name, value in (("dataStoreSchema", self.schema), ("dataStoreUsername", self.user)):
@@ -33,11 +42,17 @@ class Isolation:
 
 @dataclass(frozen=True)
 class IsolationState:
-    """Which parts of one share exist. unchecked: parts whose content was not looked at (observe with detailed=False)."""
+    """Which parts of one share exist.
+
+    unchecked: parts whose content was not looked at (observe with detailed=False, or a password that is not known here).
+    refusal: why the store cannot hold such a share, naming the field and what to do; empty when it can. What is there under
+    these names is not the tenant's then, so nothing counts as present.
+    """
 
     missing: tuple[str, ...]
     present: tuple[str, ...]
     unchecked: tuple[str, ...] = ()
+    refusal: str = ""
 
     @property
     def absent(self) -> bool:
@@ -100,13 +115,16 @@ class Driver(Protocol):
         """
 
     def create_part(self, isolation: Isolation, part: str) -> None:
-        """Make one part as it should be, also when it exists and differs. Parts it rests on must exist."""
+        """Make one part as it should be, also when it exists and differs. Parts it rests on must exist.
+
+        Raises InvalidError when the store cannot hold such a share (IsolationState.refusal), or when a password is needed.
+        """
 
     def delete_part(self, isolation: Isolation, part: str) -> None:
         """Remove one part; succeeds when it is gone already."""
 
     def count_keys(self, isolation: Isolation) -> int:
-        """Return how many keys or rows the share holds; 0 proves a purge."""
+        """Return how many keys or rows the share holds; 0 when nothing of it exists."""
 
     def close(self) -> None:
         """Close the connection; the driver cannot be used afterwards."""

@@ -102,6 +102,8 @@ def _refuse(desired: Desired, observed: Observed) -> None:
         )
     if observed.datastore.error:
         raise HostedKubernetesError(f"TenantControlPlane {key}: {observed.datastore.error}")
+    if observed.datastore.state and observed.datastore.state.refusal:
+        raise HostedKubernetesError(f"TenantControlPlane {key}: {observed.datastore.state.refusal}")
     if observed.own_authority and observed.own_authority.error:
         raise HostedKubernetesError(
             f'TenantControlPlane {key}: spec.certificates.authority.secretName "{desired.tenant.authority_secret}": '

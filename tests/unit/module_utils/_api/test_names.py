@@ -5,7 +5,12 @@
 
 from __future__ import annotations
 
-from ansible_collections.hosted.kubernetes.plugins.module_utils._api.names import LONGEST_COMMON_NAME, default_schema
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.names import (
+    LONGEST_DATASTORE_USER,
+    LONGEST_SCHEMA,
+    default_schema,
+    default_user,
+)
 
 
 def test_a_schema_is_made_of_namespace_and_name() -> None:
@@ -13,9 +18,20 @@ def test_a_schema_is_made_of_namespace_and_name() -> None:
     assert default_schema("a-b", "c") != default_schema("a", "b-c")
 
 
-def test_a_long_schema_fits_a_certificate_and_stays_its_own() -> None:
+def test_a_long_schema_fits_every_datastore_and_stays_its_own() -> None:
     namespace = "n" * 63
     found = {default_schema(namespace, name) for name in ("t" * 40, "t" * 39 + "u", "t")}
     assert len(found) == 3
-    assert all(len(schema) <= LONGEST_COMMON_NAME for schema in found)
+    assert all(len(schema) <= LONGEST_SCHEMA for schema in found)
     assert default_schema(namespace, "t" * 40) == default_schema(namespace, "t" * 40)
+
+
+def test_the_user_of_a_share_has_its_name_unless_that_is_too_long() -> None:
+    assert default_user("tenants_acme") == "tenants_acme"
+    found = {default_user("t" * length) for length in (32, 33, 34)}
+    assert len(found) == 3
+    assert all(len(user) == LONGEST_DATASTORE_USER for user in found)
+
+
+def test_a_long_name_is_cut_between_characters() -> None:
+    assert default_user("ü" * 20).startswith("ü" * 9 + "_")

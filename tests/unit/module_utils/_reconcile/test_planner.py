@@ -371,6 +371,11 @@ def test_refused_while_it_is_being_deleted() -> None:
         (Observed(), {"dataStore": "fast"}, 'spec.dataStore "fast" does not exist; create that DataStore first'),
         (Observed(), {}, 'spec.dataStore "default" does not exist; create that DataStore first'),
         (Observed(datastore=store(error="DataStore default: no answer; start it")), {}, "DataStore default: no answer; start it"),
+        (
+            Observed(datastore=store(IsolationState(PARTS, (), refusal='spec.dataStoreSchema "postgres" is not for tenants'))),
+            {},
+            'spec.dataStoreSchema "postgres" is not for tenants',
+        ),
         (with_status(storage={"dataStoreName": "old"}), {}, 'spec.dataStore "default" is not where its data is, that is "old"'),
         (
             Observed(unserved=frozenset({"TLSRoute"}), datastore=store()),
