@@ -66,7 +66,8 @@ test-unit: $(READY) ## tests without any server; those of what runs on hosts on 
 test-roles: $(READY) ## roles run as playbooks on this machine, without any server
 	$(PYTEST) tests/unit/roles $(PYTEST_ARGUMENTS)
 
-test-api: $(READY) ## tests against a real API server and etcd from the bundle
+test-api: $(READY) ## tests against a real API server and etcd from the bundle, PostgreSQL and MariaDB from packages
+	@tools/test-servers
 	$(PYTEST) tests/integration/api $(PYTEST_ARGUMENTS)
 
 test-cluster: $(READY) ## tests against real clusters on lab machines

@@ -9,10 +9,12 @@ from collections.abc import Callable
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api import datastore as api
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.datastore import Credentials, DataStore, Endpoint
-from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores import errors, library
+from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores import errors, library, library_psycopg, library_pymysql, sql
 from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.driver import Driver
 from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.etcd import EtcdDriver
 from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.etcd_wire import Identity, Member
+from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.mysql import MysqlDriver
+from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.postgresql import PostgresqlDriver
 from ansible_collections.hosted.kubernetes.plugins.module_utils._pki.certificates import load_certificate
 from ansible_collections.hosted.kubernetes.plugins.module_utils._pki.keys import PkiError, load_private_key
 
@@ -37,8 +39,16 @@ def connect(
     """
     if datastore.driver == api.ETCD:
         return connect_etcd(datastore, credentials, forward=forward, explain=explain, timeout_s=timeout_s)
+    if datastore.driver == api.POSTGRESQL:
+        library_psycopg.require()
+        return PostgresqlDriver(*_sql_way(datastore, credentials, forward, explain, timeout_s))
+    if datastore.driver == api.MYSQL:
+        library_pymysql.require()
+        return MysqlDriver(*_sql_way(datastore, credentials, forward, explain, timeout_s))
     raise errors.DatastoreError(
-        datastore.name, f'spec.driver "{datastore.driver}" is not available in this version of the collection; use {api.ETCD}'
+        datastore.name,
+        f'spec.driver "{datastore.driver}" is not available: its users cannot be made at run time, so tenants would share one login; '
+        f"use {api.ETCD}, {api.POSTGRESQL} or {api.MYSQL}",
     )
 
 
@@ -61,11 +71,38 @@ def connect_etcd(
     return EtcdDriver(datastore.name, members, identity, explain=explain, timeout_s=timeout_s)
 
 
+def _sql_way(
+    datastore: DataStore, credentials: Credentials, forward: Forward | None, explain: Callable[[], str | None] | None, timeout_s: float
+) -> tuple[sql.Way, sql.Login]:
+    """How an SQL server is reached, and who administrates it. Raises DatastoreError naming the field that is missing or not usable."""
+    if not credentials.username or not credentials.password:
+        raise errors.DatastorePermissionError(
+            datastore.name,
+            f"spec.basicAuth is missing; driver {datastore.driver} logs in with username and password of a user that may make users and databases",
+            where="spec.basicAuth",
+        )
+    _check_certificates(datastore.name, credentials)
+    targets = []
+    for endpoint in datastore.endpoints:
+        dialled = forward(endpoint) if forward else None
+        targets.append(sql.Target(endpoint, Endpoint(*dialled) if dialled else None))
+    way = sql.Way(datastore.name, tuple(targets), sql.TlsFiles(credentials), timeout_s, explain)
+    return way, sql.Login(credentials.username, credentials.password)
+
+
 def _identity(name: str, credentials: Credentials) -> Identity:
     """Raises DatastoreTlsError naming the field that cannot be used."""
+    _check_certificates(name, credentials, client=True)
+    return Identity(credentials.ca_certificate or b"", credentials.client_certificate or b"", credentials.client_key or b"")
+
+
+def _check_certificates(name: str, credentials: Credentials, *, client: bool = False) -> None:
+    """Raise DatastoreTlsError naming the field that cannot be used. client: whether there must be a client certificate."""
     field = "spec.tlsConfig.certificateAuthority.certificate"
     try:
         load_certificate(credentials.ca_certificate or b"")
+        if credentials.client_certificate is None and not client:
+            return
         field = "spec.tlsConfig.clientCertificate.certificate"
         certificate = load_certificate(credentials.client_certificate or b"")
         field = "spec.tlsConfig.clientCertificate.privateKey"
@@ -74,4 +111,3 @@ def _identity(name: str, credentials: Credentials) -> Identity:
             raise PkiError("it does not belong to the client certificate; give the two halves of one pair")
     except PkiError as error:
         raise errors.DatastoreTlsError(name, f"{field}: {error.msg}", where=field) from error
-    return Identity(credentials.ca_certificate or b"", credentials.client_certificate or b"", credentials.client_key or b"")

@@ -1,0 +1,21 @@
+# Copyright: hosted.kubernetes contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The gate to psycopg: the one file of this package that imports it (as library.py for gRPC)."""
+
+from __future__ import annotations
+
+import importlib
+
+try:
+    import psycopg
+    from psycopg import sql
+except ImportError:
+    psycopg = sql = None  # type: ignore[assignment]
+
+__all__ = ["psycopg", "require", "sql"]
+
+
+def require() -> None:
+    """Raise ImportError when psycopg, or the libpq it needs, cannot be imported."""
+    importlib.import_module("psycopg")

@@ -1,0 +1,207 @@
+# Copyright: hosted.kubernetes contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Sessions with MySQL and MariaDB: over TLS with any endpoint that takes writes, and what their errors mean."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import ssl
+import threading
+from collections.abc import Sequence
+from typing import Any, Final
+
+from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores import diagnose, errors
+from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.diagnose import Fault
+from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.library_pymysql import pymysql
+from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.sql import Login, Target, Way
+
+PRODUCT: Final = "MySQL"
+
+# A statement (DROP DATABASE of a large tenant) may take longer than a connection.
+_STATEMENT_S: Final = 60.0
+_NO_TLS: Final = 2026
+_ACCESS_DENIED: Final = (1044, 1045, 1142, 1227, 1410)
+_BAD_LOGIN: Final = 1045
+_DISK_FULL: Final = (1021, 1114, 3675)
+_TIMEOUT: Final = (1205, 1969, 3024)
+_LOST: Final = (0, 1053, 2006, 2013)
+_READ_ONLY: Final = (1290, 1836)
+
+
+def login_fault(error: Any, user: str) -> Fault:
+    """What a server that speaks TLS said when it let nobody in. error: PyMySQL's, with the server's number. Pure."""
+    number, said = _said(error)
+    if number == _NO_TLS:
+        return diagnose.NO_TLS
+    if number == _BAD_LOGIN:
+        return Fault(
+            errors.DatastorePermissionError,
+            f'does not know user "{user}" with this password from here',
+            "correct spec.basicAuth, or the user's password and host",
+        )
+    if number in (1040, 1203):
+        return Fault(errors.DatastoreError, "has no connection left", "raise max_connections, or use fewer tenants")
+    if number in (1129, 1130):
+        return Fault(errors.DatastorePermissionError, f"does not let this host in ({said})", "let it in, or unblock it (FLUSH HOSTS)")
+    if number in (1053, 2013):
+        return Fault(errors.DatastoreTimeoutError, f"does not serve yet ({said})", "see its log when it stays so")
+    return Fault(errors.DatastoreError, f"does not let us in ({said})", "see its log")
+
+
+class Sessions:
+    """Opens sessions with the servers of one store."""
+
+    def __init__(self, way: Way) -> None:
+        self.way = way
+        self._preferred = 0
+        self._context = ssl.create_default_context(cadata=way.tls.ca_certificate.decode())
+        if way.tls.has_client:
+            self._context.load_cert_chain(way.tls.certificate, way.tls.key)
+
+    def open(self, login: Login) -> Any:
+        """Open a session with an endpoint that takes writes, trying all of them. Raises DatastoreError with the first one's reason."""
+        targets, first, failures = self.way.targets, self._preferred, []
+        for offset in range(len(targets)):
+            index = (first + offset) % len(targets)
+            try:
+                session = self.open_one(targets[index], login)
+                self._refuse_standby(targets[index], session)
+            except errors.DatastoreError as error:
+                failures.append(error)
+            else:
+                self._preferred = index
+                return session
+        raise next((item for item in failures if not isinstance(item, errors.DatastoreUnreachableError)), failures[0])
+
+    def open_one(self, target: Target, login: Login) -> Any:
+        """Open a session with one endpoint, whether it takes writes or not."""
+        session = pymysql.connections.Connection(
+            host=target.endpoint.host,
+            port=target.endpoint.port,
+            user=login.user,
+            # PyMySQL would take Latin-1 for the bytes of a text.
+            password=login.password.encode(),
+            ssl=self._context,
+            charset="utf8mb4",
+            autocommit=True,
+            connect_timeout=self.way.timeout_s,
+            read_timeout=_STATEMENT_S,
+            write_timeout=_STATEMENT_S,
+            defer_connect=True,
+        )
+        try:
+            session.connect(self._dial(target))
+        except OSError as error:
+            fault = diagnose.fault_of(error, self.way.timeout_s) or diagnose.CLIENT_CERTIFICATE_REFUSED
+            raise self.way.error(PRODUCT, target, fault) from error
+        except pymysql.err.Error as error:
+            cause = getattr(error, "original_exception", None)
+            fault = diagnose.fault_of(cause, self.way.timeout_s) if isinstance(cause, OSError) else login_fault(error, login.user)
+            raise self.way.error(PRODUCT, target, fault or diagnose.CLIENT_CERTIFICATE_REFUSED) from error
+        return session
+
+    def accepts(self, login: Login) -> bool | None:
+        """Whether a login is let in; None when that was not found out."""
+        try:
+            self.open(login).close()
+        except errors.DatastorePermissionError as error:
+            return False if "with this password" in error.msg else None
+        except errors.DatastoreError:
+            return None
+        return True
+
+    def translate(self, error: Any, doing: str) -> errors.DatastoreError:
+        """What an error of a statement means. doing: completes "cannot"."""
+        number, said = _said(error)
+        kind, remedy = errors.DatastoreError, "see its log"
+        if number in _ACCESS_DENIED:
+            kind, remedy = errors.DatastorePermissionError, "give the user of spec.basicAuth that right (docs/datastores.md)"
+        elif number in _DISK_FULL:
+            kind, remedy = errors.DatastoreNoSpaceError, "its disk is full; make room"
+        elif number in _TIMEOUT:
+            kind, remedy = errors.DatastoreTimeoutError, "see what holds it up (SHOW PROCESSLIST)"
+        elif number in _LOST:
+            kind, remedy = errors.DatastoreUnreachableError, "run again; see its log when it happens again"
+        return kind(self.way.name, f"{PRODUCT} cannot {doing} ({said}); {remedy}", where=PRODUCT)
+
+    def _dial(self, target: Target) -> socket.socket:
+        """The connection itself, so that the certificate is checked for the endpoint's name when a port-forward is dialled."""
+        connection = socket.create_connection((target.address.host, target.address.port), self.way.timeout_s)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return connection
+
+    def _refuse_standby(self, target: Target, session: Any) -> None:
+        if rows(session, "SELECT @@global.read_only")[0][0]:
+            session.close()
+            fault = Fault(
+                errors.DatastoreUnreachableError, "takes no writes (read_only is on)", "list the primary too in spec.endpoints"
+            )
+            raise self.way.error(PRODUCT, target, fault)
+
+
+def rows(session: Any, query: str, arguments: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+    """Run one statement and return its rows."""
+    with session.cursor() as cursor:
+        cursor.execute(query, arguments or None)
+        return list(cursor.fetchall())
+
+
+class Administration:
+    """One session of the administrator, opened again when it was lost or its server takes no writes any more. Thread-safe."""
+
+    def __init__(self, sessions: Sessions, login: Login) -> None:
+        self._sessions = sessions
+        self._login = login
+        self._session: Any = None
+        self._lock = threading.RLock()
+
+    def run(self, doing: str, query: str, arguments: Sequence[Any] = (), *, ignore: Sequence[int] = ()) -> list[tuple[Any, ...]]:
+        """Run one statement and return its rows. doing: completes "cannot" in an error. ignore: numbers that mean: already so.
+
+        Every statement can be repeated, so it is, once, when the session was lost.
+        """
+        with self._lock:
+            try:
+                return self._run_once(query, arguments, ignore)
+            except pymysql.err.Error as error:
+                if not self._is_lost(error):
+                    raise self._sessions.translate(error, doing) from error
+            try:
+                return self._run_once(query, arguments, ignore)
+            except pymysql.err.Error as error:
+                raise self._sessions.translate(error, doing) from error
+
+    def close(self) -> None:
+        with self._lock, contextlib.suppress(pymysql.err.Error, OSError):
+            if self._session is not None:
+                self._session.close()
+            self._session = None
+
+    def _run_once(self, query: str, arguments: Sequence[Any], ignore: Sequence[int]) -> list[tuple[Any, ...]]:
+        try:
+            return rows(self._open(), query, arguments)
+        except pymysql.err.Error as error:
+            if _said(error)[0] in ignore:
+                return []
+            raise
+
+    def _open(self) -> Any:
+        if self._session is None:
+            self._session = self._sessions.open(self._login)
+        return self._session
+
+    def _is_lost(self, error: Any) -> bool:
+        """Whether the session is of no use any more; the next statement opens another."""
+        if _said(error)[0] not in (*_LOST, *_READ_ONLY):
+            return False
+        self.close()
+        return True
+
+
+def _said(error: Any) -> tuple[int, str]:
+    """Number and text of an error; 0 when it is one of the connection's state."""
+    arguments = error.args or (0, str(error))
+    number = arguments[0] if isinstance(arguments[0], int) else 0
+    return number, " ".join(str(arguments[-1]).split())[:300]
