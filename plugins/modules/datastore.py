@@ -9,8 +9,8 @@ module: datastore
 short_description: Datastore that tenant control planes share
 description:
   - Creates, changes or deletes a C(DataStore) resource (C(kamaji.clastix.io/v1alpha1)) in the management cluster, and looks whether the
-    store behind it can serve tenants. It connects with the given credentials, checks that a majority answers, that the store
-    authenticates its users, that this user may administer it, and how much of its quota is used.
+    store behind it can serve tenants. It connects with the given credentials, checks that the store answers (etcd: a majority), that
+    it authenticates its users, that this user may administer it, and how much of its quota is used.
   - The finding is written into the resource's status (C(ready), C(conditions), C(usedBy)) and returned in RV(probe).
   - Endpoints that are names of Services of the management cluster, such as C(etcd.hosted-kubernetes-system.svc:2379), are reached by
     port-forward through its API server, all others directly. TLS is always verified.
@@ -36,7 +36,8 @@ options:
   driver:
     description:
       - Kind of store. It cannot change.
-      - Only V(etcd) can be probed and used in this version.
+      - V(PostgreSQL) is 13 or newer. V(MySQL) is MySQL 8.0, MariaDB 10.5 or newer.
+      - V(NATS) can be recorded, but not used - its users cannot be made at run time, so that tenants would share one login.
     type: str
     choices: [etcd, MySQL, PostgreSQL, NATS]
   endpoints:
@@ -48,9 +49,12 @@ options:
       - C(certificateAuthority) and C(clientCertificate), each with C(certificate) and C(privateKey), as in the resource.
       - Each value has either C(content) (base64) or C(secretReference) with C(namespace), C(name) and C(keyPath).
       - Needed for etcd with all four values. The key of the authority signs the client certificates of tenants.
+      - PostgreSQL and MySQL need the certificate of the authority, for TLS is always verified; a client certificate where they demand one.
     type: dict
   basic_auth:
-    description: C(username) and C(password), each with C(content) or C(secretReference).
+    description:
+      - C(username) and C(password), each with C(content) or C(secretReference). Needed for PostgreSQL and MySQL.
+      - The user makes users and databases of tenants; its rights are in docs/datastores.md. It should be no superuser.
     type: dict
   require_ready:
     description: Whether a store that cannot serve tenants makes the module fail. Otherwise it is a warning.
@@ -75,6 +79,8 @@ attributes:
     support: full
 requirements:
   - grpcio >= 1.60.0 and protobuf >= 5.29.0 for etcd
+  - psycopg >= 3.2.0 with libpq for PostgreSQL
+  - PyMySQL >= 1.2.0 for MySQL and MariaDB
   - cryptography >= 42.0.0
 seealso:
   - module: hosted.kubernetes.datastore_etcd
@@ -97,6 +103,21 @@ EXAMPLES = r"""
       clientCertificate:
         certificate: {secretReference: {namespace: hosted-kubernetes-system, name: etcd-root, keyPath: tls.crt}}
         privateKey: {secretReference: {namespace: hosted-kubernetes-system, name: etcd-root, keyPath: tls.key}}
+
+- name: Record a PostgreSQL server and its standby
+  hosted.kubernetes.datastore:
+    kubeconfig: management.kubeconfig
+    name: sql
+    driver: PostgreSQL
+    endpoints:
+      - pg-0.example.com:5432
+      - pg-1.example.com:5432
+    tls_config:
+      certificateAuthority:
+        certificate: {secretReference: {namespace: hosted-kubernetes-system, name: postgresql, keyPath: ca.crt}}
+    basic_auth:
+      username: {secretReference: {namespace: hosted-kubernetes-system, name: postgresql, keyPath: username}}
+      password: {secretReference: {namespace: hosted-kubernetes-system, name: postgresql, keyPath: password}}
 
 - name: Record a store from its manifest
   hosted.kubernetes.datastore:
@@ -163,16 +184,16 @@ probe:
       description: The oldest version among its members.
       type: str
     latency_ms:
-      description: Duration of one read that needs a majority.
+      description: Duration of one read (etcd: that needs a majority).
       type: float
     db_size_bytes:
-      description: Size of the largest member's database.
+      description: Size of the largest member's database; for SQL servers of all databases this user may look at.
       type: int
     quota_bytes:
       description: The size at which it refuses writes; null when it does not say.
       type: int
     tenants:
-      description: Users in the store besides the administrator.
+      description: Users in the store besides the administrator; for SQL servers databases of tenants.
       type: int
     members:
       description: Each endpoint with name, version, leader, db_size_bytes and error.

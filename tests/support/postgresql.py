@@ -60,7 +60,7 @@ def running_postgresql(*settings: str, authority: Authority | None = None) -> It
             "ssl=on",
             f"ssl_cert_file={pair.certificate}",
             f"ssl_key_file={pair.key}",
-            f"ssl_ca_file={folder / 'ca.crt'}",
+            f"ssl_ca_file={folder / 'trusted.crt'}",
             *settings,
         )
         argv = unprivileged([_program("postgres"), "-D", str(data), *(f"--{option}" for option in options)])

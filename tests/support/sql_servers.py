@@ -83,9 +83,9 @@ def private_folder(prefix: str) -> Iterator[Path]:
 
 
 def in_folder(pair: Pair, authority: Authority, folder: Path) -> Pair:
-    """Copy a server's pair, and its authority's certificate as ca.crt, to where the server can read them."""
-    shutil.copy(authority.pair.certificate, folder / "ca.crt")
-    return Pair(shutil.copy(pair.certificate, folder / "server.crt"), shutil.copy(pair.key, folder / "server.key"))
+    """Copy a server's pair, and its authority's certificate as trusted.crt, to where the server can read them."""
+    shutil.copy(authority.pair.certificate, folder / "trusted.crt")
+    return Pair(shutil.copy(pair.certificate, folder / "served.crt"), shutil.copy(pair.key, folder / "served.key"))
 
 
 def own(folder: Path) -> None:

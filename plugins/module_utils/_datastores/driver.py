@@ -16,7 +16,6 @@ from typing import Final, Protocol
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import InvalidError
 
-
 PASSWORD: Final = "password"
 """The part that is a user's password, of drivers that have one in `parts`; making it again changes the password."""
 
@@ -74,7 +73,7 @@ class Member:
 
 @dataclass(frozen=True)
 class Probe:
-    """What a store said when asked. latency_ms: one read that needs a quorum. quota_bytes: None when not known.
+    """What a store said when asked. latency_ms: one read (etcd: that needs a quorum). quota_bytes: None when not known.
 
     problems make the store unusable (each a sentence with its remedy), warnings do not.
     """

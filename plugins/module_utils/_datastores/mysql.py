@@ -150,8 +150,8 @@ class MysqlDriver:
         """Databases that everybody may use: a tenant whose name fits the pattern would share its data with all others."""
         everybody = self._run(
             "be asked",
-            "SELECT DISTINCT TABLE_SCHEMA FROM information_schema.SCHEMA_PRIVILEGES WHERE GRANTEE LIKE %s OR GRANTEE = 'PUBLIC' ORDER BY 1",
-            ["''@%"],
+            "SELECT DISTINCT TABLE_SCHEMA FROM information_schema.SCHEMA_PRIVILEGES WHERE GRANTEE LIKE %s OR GRANTEE LIKE %s ORDER BY 1",
+            ["''@%", "'PUBLIC'@%"],
         )
         if not everybody:
             return []
@@ -179,7 +179,8 @@ class MysqlDriver:
         there = [item for item in isolations if item.user in users]
         passwords = sql.check_passwords(there, self._accepts) if detailed else {}
         return {
-            item.schema: self._state(item, users.get(item.user), item.schema in databases, passwords.get(item.schema)) for item in isolations
+            item.schema: self._state(item, users.get(item.user), item.schema in databases, passwords.get(item.schema))
+            for item in isolations
         }
 
     def _find(self, isolations: Sequence[Isolation]) -> tuple[dict[str, _User], set[str]]:
@@ -283,13 +284,9 @@ class MysqlDriver:
 
     def _end_sessions(self, isolation: Isolation) -> None:
         """A dropped user's sessions go on; one that has chosen its database keeps its rights on it."""
-        sessions = self._run(
-            "list sessions",
-            "SELECT ID FROM information_schema.PROCESSLIST WHERE USER = %s AND ID <> CONNECTION_ID()",
-            [isolation.user],
-        )
-        for (number,) in sessions:
-            self._run(f'end a session of user "{isolation.user}"', "KILL %s", [number], ignore=[_NO_THREAD])
+        for number, user, *_rest in self._run("list sessions", "SHOW PROCESSLIST"):
+            if user == isolation.user:
+                self._run(f'end a session of user "{user}"', "KILL %s", [number], ignore=[_NO_THREAD])
 
     def _check(self, isolation: Isolation) -> None:
         """Raise InvalidError before anything that is not a tenant's is touched."""

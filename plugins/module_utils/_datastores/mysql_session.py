@@ -135,9 +135,7 @@ class Sessions:
     def _refuse_standby(self, target: Target, session: Any) -> None:
         if rows(session, "SELECT @@global.read_only")[0][0]:
             session.close()
-            fault = Fault(
-                errors.DatastoreUnreachableError, "takes no writes (read_only is on)", "list the primary too in spec.endpoints"
-            )
+            fault = Fault(errors.DatastoreUnreachableError, "takes no writes (read_only is on)", "list the primary too in spec.endpoints")
             raise self.way.error(PRODUCT, target, fault)
 
 

@@ -216,9 +216,9 @@ class PostgresqlDriver:
             self._run(
                 f'make database "{isolation.schema}"',
                 # Nobody connects before ACCESS has shut out everybody else. The template and locale depend on nobody's choice.
-                compose.SQL(
-                    "CREATE DATABASE {} OWNER {} TEMPLATE template0 ENCODING 'UTF8' LOCALE 'C' ALLOW_CONNECTIONS false"
-                ).format(schema, user),
+                compose.SQL("CREATE DATABASE {} OWNER {} TEMPLATE template0 ENCODING 'UTF8' LOCALE 'C' ALLOW_CONNECTIONS false").format(
+                    schema, user
+                ),
                 ignore=_DATABASE_EXISTS,
             )
         elif part == ACCESS:
@@ -245,7 +245,9 @@ class PostgresqlDriver:
         login = Login(isolation.user, sql.password_of(self.name, isolation))
         with self._sessions.open(login, isolation.schema) as session:
             try:
-                return int(session.execute(compose.SQL("SELECT count(*) FROM public.{}").format(compose.Identifier(sql.TABLE))).fetchone()[0])
+                return int(
+                    session.execute(compose.SQL("SELECT count(*) FROM public.{}").format(compose.Identifier(sql.TABLE))).fetchone()[0]
+                )
             except psycopg.Error as error:
                 if error.sqlstate == _NO_TABLE:
                     return 0
@@ -319,5 +321,3 @@ def _is_closed(item: Isolation, role: _Role, database: _Database) -> bool:
 
 def _version_key(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in re.findall(r"\d+", version)[:2])
-
-

@@ -29,10 +29,12 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.connection
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.wait import wait_for
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile import datastores
 from ansible_collections.hosted.kubernetes.plugins.modules import datastore
+from ansible_collections.hosted.kubernetes.tests.support import mariadb, postgresql
 from ansible_collections.hosted.kubernetes.tests.support.bundle import COLLECTION
 from ansible_collections.hosted.kubernetes.tests.support.etcd import Etcd
 from ansible_collections.hosted.kubernetes.tests.support.modules import ModuleFailedError, run_module
 from ansible_collections.hosted.kubernetes.tests.support.processes import free_ports
+from ansible_collections.hosted.kubernetes.tests.support.sql_servers import Server
 
 CRDS = COLLECTION / "roles/tenant_control_plane/files/crds"
 
@@ -347,3 +349,68 @@ def test_without_the_resource_definition_the_module_says_how_to_get_it(client: C
     observed = datastores.ObservedStore(api.check(definition("nowhere", etcd)), None, (), served=False)
     with pytest.raises(Exception, match="install the resource definitions first"):
         datastores.apply(client, observed, datastores.plan(observed, datetime.now(UTC)), datetime.now(UTC))
+
+
+@pytest.fixture(scope="module", params=["PostgreSQL", "MySQL"])
+def sql_server(request: pytest.FixtureRequest) -> Iterator[Server]:
+    kind = postgresql if request.param == "PostgreSQL" else mariadb
+    start = postgresql.running_postgresql if kind is postgresql else mariadb.running_mariadb
+    with start() as server:
+        kind.make_administrator(server)
+        yield server
+
+
+@pytest.fixture
+def sql_case(client: Client, kubeconfig: Path, namespace: str, sql_server: Server) -> Case:
+    """A given SQL server with its credentials in one Secret, as roles/datastore/README.md has it."""
+    login = postgresql.ADMINISTRATOR
+    values = {"ca.crt": sql_server.authority.pair.certificate.read_bytes(), "username": login.user.encode(), "password": login.password.encode()}
+    data = {key: base64.b64encode(value).decode() for key, value in values.items()}
+    client.create({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "sql", "namespace": namespace}, "data": data})
+
+    def content(key: str) -> Json:
+        return {"secretReference": {"namespace": namespace, "name": "sql", "keyPath": key}}
+
+    spec = {
+        "driver": sql_server.driver,
+        "endpoints": [sql_server.endpoint],
+        "tlsConfig": {"certificateAuthority": {"certificate": content("ca.crt")}},
+        "basicAuth": {"username": content("username"), "password": content("password")},
+    }
+    definition = {"apiVersion": "kamaji.clastix.io/v1alpha1", "kind": "DataStore", "metadata": {"name": namespace}, "spec": spec}
+    return Case(client, kubeconfig, definition)
+
+
+def test_a_given_sql_server_is_recorded_and_probed(sql_case: Case) -> None:
+    predicted = sql_case.run(check=True)
+    made = sql_case.run()
+    assert made.get("msg") is None, made["msg"]
+    assert steps(predicted) == steps(made) != []
+    assert made["probe"]["healthy"]
+    assert made["probe"]["members"][0]["error"] is None
+    again = sql_case.run()
+    assert (again["changed"], again["plan"]) == (False, [])
+    found = {item["type"]: item for item in sql_case.live()["status"]["conditions"]}
+    assert found[api.REACHABLE]["message"].startswith(f"{sql_case.definition['spec']['driver']} ")
+    assert sql_case.live()["status"]["ready"]
+
+    removed = run_module(datastore.main, {"kubeconfig": str(sql_case.kubeconfig), "name": sql_case.name, "state": "absent"})
+    assert removed["changed"]
+
+
+def test_a_given_sql_server_that_refuses_the_login_is_recorded_and_fails(sql_case: Case) -> None:
+    value = {"content": base64.b64encode(b"wrong").decode()}
+    wanted = copy.deepcopy(sql_case.definition)
+    wanted["spec"]["basicAuth"]["password"] = value
+    result = sql_case.run(wanted)
+    assert "does not know user" in result["msg"]
+    assert "correct spec.basicAuth" in result["msg"]
+    found = {item["type"]: item for item in sql_case.live()["status"]["conditions"]}
+    assert (found[api.REACHABLE]["status"], found[api.REACHABLE]["reason"]) == ("False", "PermissionDenied")
+
+
+def test_a_given_sql_server_without_authority_or_login_says_what_is_missing(sql_case: Case) -> None:
+    for field, message in (("tlsConfig", "spec.tlsConfig.certificateAuthority.certificate"), ("basicAuth", "spec.basicAuth is missing")):
+        wanted = copy.deepcopy(sql_case.definition)
+        del wanted["spec"][field]
+        assert message in sql_case.run(wanted)["msg"]

@@ -32,8 +32,11 @@ from ansible_collections.hosted.kubernetes.tests.support.postgresql import (
 from ansible_collections.hosted.kubernetes.tests.support.processes import free_ports
 from ansible_collections.hosted.kubernetes.tests.support.sql_servers import OPERATOR, Server
 
-ACME = Isolation("team-a_acme", "team-a_acme-user", "acme's %s \"secret\" ü")
+ACME = Isolation("team-a_acme", "team-a_acme-user", 'acme\'s %s "secret" ü')
 EVIL = Isolation("teamxa_acme", "teamxa_acme", "evil secret")
+# Those that only try to reach each other.
+OWNER = Isolation("team-b_shop", "team-b_shop-user", "owner's secret")
+THIEF = Isolation("teamxb_shop", "teamxb_shop", "thief's secret")
 NOTHING = IsolationState(missing=PostgresqlDriver.parts, present=())
 ALL = IsolationState(missing=(), present=PostgresqlDriver.parts)
 ALL_BUT_PASSWORD = IsolationState((), (USER, DATABASE, ACCESS), unchecked=(PASSWORD,))
@@ -224,22 +227,22 @@ Attack = Callable[[Any], object]
 
 INSIDE_ITS_OWN_DATABASE: dict[str, Attack] = {
     "makes a role": lambda evil: evil.execute("CREATE ROLE helper"),
-    "makes itself an administrator": lambda evil: evil.execute(f'ALTER ROLE "{EVIL.user}" CREATEROLE CREATEDB'),
-    "becomes a superuser": lambda evil: evil.execute(f'ALTER ROLE "{EVIL.user}" SUPERUSER'),
-    "becomes the other tenant": lambda evil: evil.execute(f'SET ROLE "{ACME.user}"'),
+    "makes itself an administrator": lambda evil: evil.execute(f'ALTER ROLE "{THIEF.user}" CREATEROLE CREATEDB'),
+    "becomes a superuser": lambda evil: evil.execute(f'ALTER ROLE "{THIEF.user}" SUPERUSER'),
+    "becomes the other tenant": lambda evil: evil.execute(f'SET ROLE "{OWNER.user}"'),
     "becomes the administrator": lambda evil: evil.execute(f'SET ROLE "{ADMINISTRATOR.user}"'),
-    "logs on as the other tenant": lambda evil: evil.execute(f'SET SESSION AUTHORIZATION "{ACME.user}"'),
-    "joins the other tenant": lambda evil: evil.execute(f'GRANT "{ACME.user}" TO "{EVIL.user}"'),
-    "joins the administrator": lambda evil: evil.execute(f'GRANT "{ADMINISTRATOR.user}" TO "{EVIL.user}"'),
-    "joins a role of the server": lambda evil: evil.execute(f'GRANT pg_read_all_data TO "{EVIL.user}"'),
-    "changes the other's password": lambda evil: evil.execute(f"ALTER ROLE \"{ACME.user}\" PASSWORD 'x'"),
+    "logs on as the other tenant": lambda evil: evil.execute(f'SET SESSION AUTHORIZATION "{OWNER.user}"'),
+    "joins the other tenant": lambda evil: evil.execute(f'GRANT "{OWNER.user}" TO "{THIEF.user}"'),
+    "joins the administrator": lambda evil: evil.execute(f'GRANT "{ADMINISTRATOR.user}" TO "{THIEF.user}"'),
+    "joins a role of the server": lambda evil: evil.execute(f'GRANT pg_read_all_data TO "{THIEF.user}"'),
+    "changes the other's password": lambda evil: evil.execute(f"ALTER ROLE \"{OWNER.user}\" PASSWORD 'x'"),
     "changes the administrator's settings": lambda evil: evil.execute(f'ALTER ROLE "{ADMINISTRATOR.user}" SET search_path TO public'),
-    "drops the other tenant": lambda evil: evil.execute(f'DROP ROLE "{ACME.user}"'),
-    "drops the other's database": lambda evil: evil.execute(f'DROP DATABASE "{ACME.schema}"'),
-    "renames the other's database": lambda evil: evil.execute(f'ALTER DATABASE "{ACME.schema}" RENAME TO mine'),
-    "takes the other's database over": lambda evil: evil.execute(f'ALTER DATABASE "{ACME.schema}" OWNER TO "{EVIL.user}"'),
-    "opens the other's database": lambda evil: evil.execute(f'GRANT CONNECT ON DATABASE "{ACME.schema}" TO PUBLIC'),
-    "copies the other's database": lambda evil: evil.execute(f'CREATE DATABASE copy TEMPLATE "{ACME.schema}"'),
+    "drops the other tenant": lambda evil: evil.execute(f'DROP ROLE "{OWNER.user}"'),
+    "drops the other's database": lambda evil: evil.execute(f'DROP DATABASE "{OWNER.schema}"'),
+    "renames the other's database": lambda evil: evil.execute(f'ALTER DATABASE "{OWNER.schema}" RENAME TO mine'),
+    "takes the other's database over": lambda evil: evil.execute(f'ALTER DATABASE "{OWNER.schema}" OWNER TO "{THIEF.user}"'),
+    "opens the other's database": lambda evil: evil.execute(f'GRANT CONNECT ON DATABASE "{OWNER.schema}" TO PUBLIC'),
+    "copies the other's database": lambda evil: evil.execute(f'CREATE DATABASE copy TEMPLATE "{OWNER.schema}"'),
     "makes a database": lambda evil: evil.execute("CREATE DATABASE mine"),
     "reads passwords": lambda evil: evil.execute("SELECT rolpassword FROM pg_authid"),
     "reads files": lambda evil: evil.execute("SELECT pg_read_file('pg_hba.conf')"),
@@ -247,8 +250,8 @@ INSIDE_ITS_OWN_DATABASE: dict[str, Attack] = {
     "loads code": lambda evil: evil.execute("CREATE FUNCTION f() RETURNS int LANGUAGE c AS 'libc', 'getpid'"),
     "reaches other databases": lambda evil: evil.execute("CREATE EXTENSION dblink"),
     "changes the server": lambda evil: evil.execute("ALTER SYSTEM SET ssl = off"),
-    "measures the other's database": lambda evil: evil.execute("SELECT pg_database_size(%s)", [ACME.schema]),
-    "reads the other's table by its name": lambda evil: evil.execute(f'SELECT * FROM "{ACME.schema}".public.kine'),
+    "measures the other's database": lambda evil: evil.execute("SELECT pg_database_size(%s)", [OWNER.schema]),
+    "reads the other's table by its name": lambda evil: evil.execute(f'SELECT * FROM "{OWNER.schema}".public.kine'),
 }
 
 
@@ -256,48 +259,46 @@ INSIDE_ITS_OWN_DATABASE: dict[str, Attack] = {
 def both(server: Server) -> Iterator[Server]:
     """A server with both tenants, of which one has data."""
     with opened(server) as driver:
-        for tenant in (ACME, EVIL):
+        for tenant in (OWNER, THIEF):
             create(driver, tenant)
-        fill(server, ACME)
+        fill(server, OWNER)
         yield server
-        for tenant in (ACME, EVIL):
+        for tenant in (OWNER, THIEF):
             purge(driver, tenant)
 
 
 @pytest.mark.parametrize("attack", INSIDE_ITS_OWN_DATABASE.values(), ids=INSIDE_ITS_OWN_DATABASE)
 def test_a_tenant_cannot_do_more_than_use_its_database(both: Server, attack: Attack) -> None:
-    with tenant_session(both, EVIL) as evil, pytest.raises(psycopg.Error) as failure:
+    with tenant_session(both, THIEF) as evil, pytest.raises(psycopg.Error) as failure:
         attack(evil)
     # Permission denied, may not set, must be superuser; references to other databases are not implemented.
     assert failure.value.sqlstate in {"42501", "0A000", "42P17"}, failure.value
 
 
-@pytest.mark.parametrize("database", [ACME.schema, "postgres", "template1"])
+@pytest.mark.parametrize("database", [OWNER.schema, "postgres", "template1"])
 def test_a_tenant_cannot_connect_elsewhere(both: Server, database: str) -> None:
-    with pytest.raises(errors.DatastorePermissionError, match="permission denied for database"), tenant_session(both, EVIL, database):
+    with pytest.raises(errors.DatastorePermissionError, match="permission denied for database"), tenant_session(both, THIEF, database):
         pass
 
 
 def test_a_tenant_cannot_touch_or_read_the_others_sessions(both: Server) -> None:
     """The catalogs of all databases are one: names of databases and roles, and that sessions exist, are open by PostgreSQL's design."""
-    with tenant_session(both, ACME) as acme, tenant_session(both, EVIL) as evil:
+    with tenant_session(both, OWNER) as acme, tenant_session(both, THIEF) as evil:
         acme.execute("SELECT 'a secret query'")
         number = acme.info.backend_pid
         for function in ("pg_terminate_backend", "pg_cancel_backend"):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 evil.execute(f"SELECT {function}(%s)", [number])
-        name, query, address = evil.execute(
-            "SELECT usename, query, client_addr FROM pg_stat_activity WHERE pid = %s", [number]
-        ).fetchone()
-        assert (name, query, address) == (ACME.user, "<insufficient privilege>", None)
+        name, query, address = evil.execute("SELECT usename, query, client_addr FROM pg_stat_activity WHERE pid = %s", [number]).fetchone()
+        assert (name, query, address) == (OWNER.user, "<insufficient privilege>", None)
         names = {row[0] for row in evil.execute("SELECT datname FROM pg_database").fetchall()}
-        assert ACME.schema in names
+        assert OWNER.schema in names
 
 
 def test_a_tenant_needs_tls_and_its_password(both: Server) -> None:
-    where = {"host": both.host, "port": both.port, "user": EVIL.user, "dbname": EVIL.schema, "connect_timeout": 5}
+    where = {"host": both.host, "port": both.port, "user": THIEF.user, "dbname": THIEF.schema, "connect_timeout": 5}
     with pytest.raises(psycopg.OperationalError, match="no encryption"):
-        psycopg.connect(**where, password=EVIL.password, sslmode="disable")
+        psycopg.connect(**where, password=THIEF.password, sslmode="disable")
     with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
         psycopg.connect(**where, password="guessed", sslmode="require")
 
@@ -381,15 +382,19 @@ def test_drift_is_found_and_mended(driver: PostgresqlDriver, server: Server, dam
         ("s", "ü" * 32, r"is longer than the 63 bytes PostgreSQL takes; choose a shorter one"),
     ],
 )
-def test_what_is_no_tenants_is_neither_taken_nor_dropped(driver: PostgresqlDriver, server: Server, schema: str, user: str, message: str) -> None:
+def test_what_is_no_tenants_is_neither_taken_nor_dropped(
+    driver: PostgresqlDriver, server: Server, schema: str, user: str, message: str
+) -> None:
     share = Isolation(schema, user, "x")
     with session(server, OPERATOR) as operator:
         operator.execute("DROP DATABASE IF EXISTS meeting")
         operator.execute("CREATE DATABASE meeting")
     state = driver.observe([share], detailed=True)[schema]
     assert state.absent
-    for attempt in (*(lambda part=part: driver.create_part(share, part) for part in driver.parts),
-                    *(lambda part=part: driver.delete_part(share, part) for part in driver.purge_parts)):
+    for attempt in (
+        *(lambda part=part: driver.create_part(share, part) for part in driver.parts),
+        *(lambda part=part: driver.delete_part(share, part) for part in driver.purge_parts),
+    ):
         with pytest.raises(InvalidError, match=rf"^DataStore shared: .*{message}"):
             attempt()
     assert state.refusal.startswith("DataStore shared: spec.")
@@ -412,7 +417,9 @@ def test_names_are_quoted(driver: PostgresqlDriver, server: Server, schema: str)
 
 
 @pytest.mark.parametrize("number", [1, 50])
-def test_observing_costs_two_calls_for_any_number_of_tenants(driver: PostgresqlDriver, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_observing_costs_two_calls_for_any_number_of_tenants(
+    driver: PostgresqlDriver, number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     create(driver, ACME)
     tenants = [ACME, *(Isolation(f"tenant-{index}", f"tenant-{index}") for index in range(number - 1))]
     calls: list[str] = []
@@ -474,7 +481,9 @@ def test_probe_names_missing_rights(server: Server) -> None:
             'the user "weak" lacks CREATEDB, so it cannot make databases of tenants; ALTER ROLE weak CREATEDB',
             'the user "weak" lacks INHERIT, so it cannot act for tenants\' users; ALTER ROLE weak INHERIT',
         )
-        with pytest.raises(errors.DatastorePermissionError, match=r'cannot make user "team-a_acme-user" \(permission denied.*; give the user'):
+        with pytest.raises(
+            errors.DatastorePermissionError, match=r'cannot make user "team-a_acme-user" \(permission denied.*; give the user'
+        ):
             driver.create_part(ACME, USER)
 
 
@@ -506,7 +515,9 @@ def test_a_server_that_takes_no_writes_is_passed_over(server: Server) -> None:
     with running_postgresql("default_transaction_read_only=on", authority=server.authority) as standby:
         with (
             opened(standby, OPERATOR) as driver,
-            pytest.raises(errors.DatastoreUnreachableError, match=r"takes no writes: it is a standby; list the primary too in spec\.endpoints"),
+            pytest.raises(
+                errors.DatastoreUnreachableError, match=r"takes no writes: it is a standby; list the primary too in spec\.endpoints"
+            ),
         ):
             driver.probe()
         with opened(server, OPERATOR, standby.endpoint, server.endpoint) as driver:
