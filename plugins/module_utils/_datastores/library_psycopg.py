@@ -6,12 +6,19 @@
 from __future__ import annotations
 
 import importlib
+from typing import Any
 
-try:
-    import psycopg
-    from psycopg import sql
-except ImportError:
-    psycopg = sql = None  # type: ignore[assignment]
+
+def _load(name: str) -> Any:
+    """The library, or None; without libpq psycopg cannot be imported either."""
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        return None
+
+
+psycopg: Any = _load("psycopg")
+sql: Any = _load("psycopg.sql")
 
 __all__ = ["psycopg", "require", "sql"]
 

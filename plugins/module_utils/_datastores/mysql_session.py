@@ -94,12 +94,11 @@ class Sessions:
         try:
             session.connect(self._dial(target))
         except OSError as error:
-            fault = diagnose.fault_of(error, self.way.timeout_s) or diagnose.CLIENT_CERTIFICATE_REFUSED
-            raise self.way.error(PRODUCT, target, fault) from error
+            raise self.way.error(PRODUCT, target, self._fault(error)) from error
         except pymysql.err.Error as error:
             cause = getattr(error, "original_exception", None)
-            fault = diagnose.fault_of(cause, self.way.timeout_s) if isinstance(cause, OSError) else login_fault(error, login.user)
-            raise self.way.error(PRODUCT, target, fault or diagnose.CLIENT_CERTIFICATE_REFUSED) from error
+            fault = self._fault(cause) if isinstance(cause, OSError) else login_fault(error, login.user)
+            raise self.way.error(PRODUCT, target, fault) from error
         return session
 
     def accepts(self, login: Login) -> bool | None:
@@ -125,6 +124,9 @@ class Sessions:
         elif number in _LOST:
             kind, remedy = errors.DatastoreUnreachableError, "run again; see its log when it happens again"
         return kind(self.way.name, f"{PRODUCT} cannot {doing} ({said}); {remedy}", where=PRODUCT)
+
+    def _fault(self, error: OSError) -> Fault:
+        return diagnose.fault_of(error, self.way.timeout_s) or diagnose.CLIENT_CERTIFICATE_REFUSED
 
     def _dial(self, target: Target) -> socket.socket:
         """The connection itself, so that the certificate is checked for the endpoint's name when a port-forward is dialled."""

@@ -262,7 +262,8 @@ class PostgresqlDriver:
         self._run(f'become a member of user "{user}"', compose.SQL("GRANT {} TO CURRENT_USER").format(compose.Identifier(user)))
 
     def _set_access(self, isolation: Isolation) -> None:
-        role, database = (found[key] for found, key in zip(self._find([isolation]), (isolation.user, isolation.schema), strict=True))
+        roles, databases = self._find([isolation])
+        role, database = roles[isolation.user], databases[isolation.schema]
         schema = compose.Identifier(isolation.schema)
         self._join(isolation.user)
         for other in database.others:

@@ -364,7 +364,11 @@ def sql_server(request: pytest.FixtureRequest) -> Iterator[Server]:
 def sql_case(client: Client, kubeconfig: Path, namespace: str, sql_server: Server) -> Case:
     """A given SQL server with its credentials in one Secret, as roles/datastore/README.md has it."""
     login = postgresql.ADMINISTRATOR
-    values = {"ca.crt": sql_server.authority.pair.certificate.read_bytes(), "username": login.user.encode(), "password": login.password.encode()}
+    values = {
+        "ca.crt": sql_server.authority.pair.certificate.read_bytes(),
+        "username": login.user.encode(),
+        "password": login.password.encode(),
+    }
     data = {key: base64.b64encode(value).decode() for key, value in values.items()}
     client.create({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "sql", "namespace": namespace}, "data": data})
 

@@ -277,9 +277,11 @@ def test_a_tenant_needs_tls_and_its_password(both: Server) -> None:
     where: dict[str, Any] = {"host": both.host, "port": both.port, "user": THIEF.user, "connect_timeout": 5}
     with pytest.raises(pymysql.err.OperationalError, match="Access denied"):
         pymysql.connect(**where, password=THIEF.password, ssl_disabled=True)
-    with pytest.raises(errors.DatastorePermissionError, match=f'does not know user "{THIEF.user}" with this password'):
-        with session(both, Login(THIEF.user, "guessed")):
-            pass
+    with (
+        pytest.raises(errors.DatastorePermissionError, match=f'does not know user "{THIEF.user}" with this password'),
+        session(both, Login(THIEF.user, "guessed")),
+    ):
+        pass
 
 
 def test_rows_are_counted(driver: MysqlDriver, server: Server) -> None:
@@ -424,8 +426,10 @@ def test_probe_names_missing_rights(server: Server) -> None:
     with opened(server, Login("weak", "weak secret")) as driver:
         assert driver.probe().problems == (
             'the user "weak" lacks CREATE USER, PROCESS on *.*, so it cannot make and end users of tenants; GRANT that (docs/datastores.md)',
-            'the user "weak" lacks ALTER, CREATE, DELETE, INDEX, INSERT, SELECT, UPDATE, DROP on *.* WITH GRANT OPTION, so it cannot give '
-            "tenants their databases; GRANT that (docs/datastores.md)",
+            (
+                'the user "weak" lacks ALTER, CREATE, DELETE, INDEX, INSERT, SELECT, UPDATE, DROP on *.* WITH GRANT OPTION, so it cannot give '
+                "tenants their databases; GRANT that (docs/datastores.md)"
+            ),
             'the user "weak" lacks CONNECTION_ADMIN on *.*, so it cannot end sessions of removed tenants; GRANT that (docs/datastores.md)',
         )
         with pytest.raises(errors.DatastorePermissionError, match=r"MySQL cannot list users \(.*denied.*; give the user of spec.basicAuth"):

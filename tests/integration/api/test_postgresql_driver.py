@@ -17,7 +17,7 @@ import pytest
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.datastore import Credentials
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import InvalidError
-from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores import errors, postgresql, sql
+from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores import errors, postgresql
 from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.connect import connect
 from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.driver import PASSWORD, Isolation, IsolationState
 from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.postgresql import PostgresqlDriver
@@ -204,7 +204,7 @@ def test_a_password_that_is_not_known_is_not_checked(driver: PostgresqlDriver) -
         driver.create_part(dataclasses.replace(ACME, password=None), PASSWORD)
 
 
-def test_a_password_is_never_sent_nor_shown(driver: PostgresqlDriver, server: Server) -> None:
+def test_a_password_is_never_sent_nor_shown(driver: PostgresqlDriver, monkeypatch: pytest.MonkeyPatch) -> None:
     driver.create_part(ACME, USER)
     seen: list[str] = []
     run = driver._administration._run_once
@@ -213,7 +213,7 @@ def test_a_password_is_never_sent_nor_shown(driver: PostgresqlDriver, server: Se
         seen.append(query if isinstance(query, str) else query.as_string(None))
         return run(query, *rest)
 
-    driver._administration._run_once = record  # type: ignore[method-assign]
+    monkeypatch.setattr(driver._administration, "_run_once", record)
     driver.create_part(ACME, PASSWORD)
     assert any("SCRAM-SHA-256" in text for text in seen)
     assert not [text for text in seen if "acme's" in text or "acme''s" in text]
@@ -296,7 +296,7 @@ def test_a_tenant_cannot_touch_or_read_the_others_sessions(both: Server) -> None
 
 
 def test_a_tenant_needs_tls_and_its_password(both: Server) -> None:
-    where = {"host": both.host, "port": both.port, "user": THIEF.user, "dbname": THIEF.schema, "connect_timeout": 5}
+    where: dict[str, Any] = {"host": both.host, "port": both.port, "user": THIEF.user, "dbname": THIEF.schema, "connect_timeout": 5}
     with pytest.raises(psycopg.OperationalError, match="no encryption"):
         psycopg.connect(**where, password=THIEF.password, sslmode="disable")
     with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
@@ -391,12 +391,10 @@ def test_what_is_no_tenants_is_neither_taken_nor_dropped(
         operator.execute("CREATE DATABASE meeting")
     state = driver.observe([share], detailed=True)[schema]
     assert state.absent
-    for attempt in (
-        *(lambda part=part: driver.create_part(share, part) for part in driver.parts),
-        *(lambda part=part: driver.delete_part(share, part) for part in driver.purge_parts),
-    ):
+    attempts = [*((driver.create_part, part) for part in driver.parts), *((driver.delete_part, part) for part in driver.purge_parts)]
+    for attempt, part in attempts:
         with pytest.raises(InvalidError, match=rf"^DataStore shared: .*{message}"):
-            attempt()
+            attempt(share, part)
     assert state.refusal.startswith("DataStore shared: spec.")
     with session(server, OPERATOR) as operator:
         operator.execute("DROP DATABASE meeting")

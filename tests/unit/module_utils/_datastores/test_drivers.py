@@ -89,7 +89,11 @@ def test_names_that_mysql_cannot_take_are_refused(schema: str, user: str, expect
 @pytest.mark.parametrize(
     ("text", "error", "message"),
     [
-        ('FATAL:  password authentication failed for user "u"', errors.DatastorePermissionError, 'does not know user "u" with this password'),
+        (
+            'FATAL:  password authentication failed for user "u"',
+            errors.DatastorePermissionError,
+            'does not know user "u" with this password',
+        ),
         (
             'FATAL:  no pg_hba.conf entry for host "10.0.0.1", user "u", SSL encryption',
             errors.DatastorePermissionError,
