@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+import yaml
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api import names
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import HostedKubernetesError
@@ -428,13 +429,16 @@ def test_a_patch_owns_what_it_says_and_nothing_else(ground: Ground, namespace: s
 
 
 def test_a_patch_leaves_the_number_of_pods_to_who_scales_them(ground: Ground) -> None:
+    """Only looked at: no kubelet is here to run pods."""
     fleet = made(ground, 1)
     (tenant,) = fleet.tenants
-    for number in (1, 0):
-        tenant.patch("TenantControlPlane", {"spec": {"replicas": number}}, manager="autoscaler", subresource="scale")
-    assert fleet.run().result["finished"]
-    assert tenant.live("Deployment")["spec"]["replicas"] == 0
-    assert "belongs to manager autoscaler" in fleet.failed(patch={"controlPlane": {"deployment": {"replicas": 2}}})[0]
+    tenant.patch("TenantControlPlane", {"spec": {"replicas": 2}}, manager="autoscaler", subresource="scale")
+    planned = fleet.run(check=True)
+    fields = {obj: paths for _cluster, obj, _action, paths in planned.identities}
+    assert fields[f"TenantControlPlane {tenant.key}"] == ("spec.kubernetes.version",)
+    assert planned.values()[f"Deployment {tenant.key}", "spec.replicas"] == 2
+    conflict = fleet.failed(check=True, patch={"controlPlane": {"deployment": {"replicas": 3}}})[0]
+    assert "field spec.controlPlane.deployment.replicas belongs to manager autoscaler" in conflict
 
 
 # A newer collection
@@ -524,10 +528,24 @@ def test_module(fleet: Fleet, tmp_path: Path) -> None:
     assert not run_module(tenant_rollout.main, arguments(fleet))["changed"]
 
 
+def test_first_example_as_printed(fleet: Fleet) -> None:
+    for tenant in fleet.tenants:
+        tenant.patch("TenantControlPlane", {"metadata": {"labels": {"tier": "standard"}}})
+    example = yaml.safe_load(tenant_rollout.EXAMPLES)[0]["hosted.kubernetes.tenant_rollout"]
+    options = {**example, "kubeconfig": str(fleet.ground.kubeconfig), "renew_before": RENEW_BEFORE_DAYS}
+    predicted = run_module(tenant_rollout.main, options, check=True)
+    assert [wave["wave"] for wave in predicted["waves"]] == ["canary", "1", "2", "3", "4"]
+    assert run_module(tenant_rollout.main, options)["finished"]
+    assert fleet.versions() == [NEW] * 5
+    assert not run_module(tenant_rollout.main, options)["changed"]
+    for tenant in fleet.tenants:
+        tenant.patch("TenantControlPlane", {"metadata": {"labels": {"tier": None}}})
+
+
 def test_module_names_canaries_and_takes_empty_texts_for_unset(fleet: Fleet) -> None:
-    unset = {"namespaces": None, "label_selector": None, "tenants": ["", "tenant-1", "tenant-0"], "wave_size": "", "failure_budget": ""}
-    options = arguments(fleet, **unset, canary=["tenant-0"], namespace=fleet.namespace)
-    result = run_module(tenant_rollout.main, options)
+    options = arguments(fleet, tenants=["", "tenant-1", "tenant-0"], wave_size="", failure_budget="", namespace=fleet.namespace)
+    del options["namespaces"]
+    result = run_module(tenant_rollout.main, {**options, "canary": ["tenant-0"]})
     assert [(wave["wave"], wave["tenants"]) for wave in result["waves"]] == [
         ("canary", [fleet.tenants[0].key]),
         ("1", [fleet.tenants[1].key]),
@@ -544,6 +562,7 @@ def test_module_refuses_a_definition_beside_a_choice(standing: Fleet, other: str
 
 def playbook(fleet: Fleet, *options: str, **variables: Any) -> PlaybookRun:
     where = {"management_cluster_kubeconfig": str(fleet.ground.kubeconfig), "tenant_rollout_renew_before": RENEW_BEFORE_DAYS}
+    where["ansible_connection"] = "local"
     return run_playbook("hosted.kubernetes.tenant_rollout", *options, **{**where, "tenant_rollout_wave_size": "2", **variables})
 
 

@@ -15,6 +15,7 @@ import pytest
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api import names
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import HostedKubernetesError
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.readiness import pod_counts
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json, resource_of
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.client import Client
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.connection import ConnectionOptions, connect
@@ -56,7 +57,9 @@ class Fleet:
         return rollout.run(self.client, request, Settings("test", timeout_s=120), tell)
 
     def pods(self, name: str) -> list[Json]:
-        return self.client.list(resource_of("Pod"), namespace=NAMESPACE, label_selector=f"{names.LABEL_NAME}={name}").items
+        """Of one tenant, those that are not over."""
+        found = self.client.list(resource_of("Pod"), namespace=NAMESPACE, label_selector=f"{names.LABEL_NAME}={name}").items
+        return [pod for pod in found if pod_counts(pod)]
 
     def with_argument(self, argument: str) -> list[str]:
         """Tenants whose pods have it, all of them."""
