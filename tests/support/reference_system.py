@@ -453,7 +453,15 @@ class Made:
         user = {"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "system:konnectivity-server"}
         rbac = "rbac.authorization.k8s.io/v1"
         config = {"name": "kubeadm-config", "namespace": "kube-system"}
+        admins = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": "kubeadm:cluster-admins"}
         for body in (
+            {
+                "apiVersion": rbac,
+                "kind": "ClusterRoleBinding",
+                "metadata": {"name": admins["name"]},
+                "roleRef": {**role, "name": "cluster-admin"},
+                "subjects": [admins],
+            },
             {"apiVersion": rbac, "kind": "ClusterRoleBinding", "metadata": rights, "roleRef": role, "subjects": [user]},
             {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": agent},
             {
