@@ -56,7 +56,7 @@ options:
     type: bool
     default: true
   wait_timeout:
-    description: How long the operator may take to stop, and then all tenants together, in seconds.
+    description: How long each of these may take, in seconds; the operator to stop, the resource definitions to be served, all tenants together.
     type: int
     default: 300
 extends_documentation_fragment:

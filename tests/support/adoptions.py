@@ -27,7 +27,7 @@ def adopt_and_die(kubeconfig: Path, number: int) -> bool:
     context.set_forkserver_preload([__name__])
     process = context.Process(target=_adopt_and_die, args=(str(kubeconfig), number))
     process.start()
-    process.join(60)
+    process.join(180)
     assert process.exitcode in (0, -signal.SIGKILL)
     return process.exitcode != 0
 
@@ -41,5 +41,5 @@ def _adopt_and_die(kubeconfig: str, number: int) -> None:
 
     definitions = [yaml.safe_load(path.read_text(encoding="utf-8")) for path in sorted(CRDS.glob("*.yaml"))]
     with connect(ConnectionOptions(kubeconfig=kubeconfig)) as client:
-        settings = settings_of(holder="killed", after_change=die)
+        settings = settings_of(holder="killed", timeout_s=120.0, after_change=die)
         adoption.adopt(client, adoption.Request(definitions, RENEW_BEFORE_DAYS), settings)

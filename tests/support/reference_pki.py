@@ -13,7 +13,8 @@ import base64
 import datetime
 import hashlib
 import ipaddress
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -66,7 +67,7 @@ def leaf(
     validity: datetime.timedelta = YEAR,
 ) -> Signer:
     """As kubeadm makes a leaf: for a server when it has hosts, else for a client."""
-    key = _key()
+    key = next(_LEAF_KEYS)
     issuer, issuer_key = signer.loaded
     purpose = ExtendedKeyUsageOID.SERVER_AUTH if hosts else ExtendedKeyUsageOID.CLIENT_AUTH
     builder = (
@@ -83,7 +84,7 @@ def leaf(
 
 def all_purpose_leaf(signer: Signer, name: str) -> Signer:
     """As the reference's own template makes one."""
-    key = _key()
+    key = next(_LEAF_KEYS)
     issuer, issuer_key = signer.loaded
     builder = (
         _builder(_subject(name, ("system:masters",)), issuer.subject, key.public_key(), 10 * YEAR)
@@ -131,6 +132,18 @@ def md5(data: Mapping[str, bytes]) -> str:
 
 def _key() -> rsa.RSAPrivateKey:
     return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+
+def _some_keys(count: int) -> Iterator[rsa.RSAPrivateKey]:
+    """The same few keys again and again: making them is what takes longest, and whose key a leaf has matters to nobody."""
+    keys: list[rsa.RSAPrivateKey] = []
+    for number in itertools.count():
+        if len(keys) < count:
+            keys.append(_key())
+        yield keys[number % count]
+
+
+_LEAF_KEYS: Final = _some_keys(4)
 
 
 def _key_pem(key: rsa.RSAPrivateKey) -> bytes:

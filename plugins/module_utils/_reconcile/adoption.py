@@ -64,12 +64,11 @@ def adopt(client: Client, request: Request, settings: Settings) -> Json:
     definitions = _definitions(client, request, dry_run=True, timeout_s=settings.timeout_s)
     changes = sorted([*changes, *definitions], key=lambda change: (change.stage, change.object))
     if not settings.check:
-        deadline = time.monotonic() + settings.timeout_s
         _make(client, [change for change in changes if change.stage < AdoptionStage.DEFINITIONS], settings)
-        _wait_stopped(client, seen.operators, deadline)
+        _wait_stopped(client, seen.operators, time.monotonic() + settings.timeout_s)
         if definitions:
             _definitions(client, request, dry_run=False, timeout_s=settings.timeout_s)
-            _wait_served(client, tenants, deadline)
+            _wait_served(client, tenants, time.monotonic() + settings.timeout_s)
         _make(client, [change for change in changes if change.stage > AdoptionStage.DEFINITIONS], settings)
         _record_stores(client, seen.stores, settings)
         outcomes = Engine(client, settings).present(tenants)

@@ -68,7 +68,10 @@ _OPTIONAL_SECRETS: Final = frozenset(
     {names.KONNECTIVITY_CERTIFICATE, names.KONNECTIVITY_KUBECONFIG, names.DATASTORE_CERTIFICATE, names.ENCRYPTION}
 )
 # Of an adopted tenant too these are as we make them, whoever made its pods.
-_BESIDE_ANY_PODS: Final = frozenset({"Service", "Ingress", "TLSRoute", POLICY.kind, BINDING.kind})
+_BESIDE_ANY_PODS: Final = {
+    Cluster.MANAGEMENT: frozenset({"Service", "Ingress", "TLSRoute"}),
+    Cluster.TENANT: frozenset({POLICY.kind, BINDING.kind}),
+}
 _PRUNED_KINDS: Final = frozenset({"ConfigMap", "Service", "Ingress", "TLSRoute", "Deployment", "NetworkPolicy", "PodDisruptionBudget"})
 
 
@@ -233,16 +236,16 @@ class _Planner:
             elif body["kind"] != "Deployment" and not self._is_put_off(body):
                 yield from self._apply(body, live, Stage.FOUNDATION)
 
-    def _is_put_off(self, body: Json) -> bool:
+    def _is_put_off(self, body: Json, cluster: Cluster = Cluster.MANAGEMENT) -> bool:
         """Whether an object waits for pods of ours: what is beside those of another system stays as that has it."""
-        return self.keeps_pods and body["kind"] not in _BESIDE_ANY_PODS
+        return self.keeps_pods and body["kind"] not in _BESIDE_ANY_PODS[cluster]
 
     def _keep_text(self, body: Json, live: Json | None) -> Json:
         """A ConfigMap, with what it holds for pods that another system made."""
         return {**body, "data": live["data"]} if live and live.get("data") and self.keeps_pods else body
 
     def put_off(self, ca_certificate: str) -> Iterator[Deferred]:
-        """What waits for pods of ours, beside their template."""
+        """What waits for pods of ours, beside their template. What is inside a tenant is only known while it answers."""
         if not self.keeps_pods:
             return
         tenant = self.desired.tenant
@@ -250,17 +253,19 @@ class _Planner:
             reference = ObjectRef("v1", "Secret", tenant.namespace, tenant.secret_name(suffix))
             yield Deferred(tenant.key, reference, (FieldChange("data", None, None),), entry["reason"])
         for body in self._management():
-            fields = diff(body, self.observed.objects.get(ObjectRef.of(body)), names.FIELD_MANAGER)
-            if body["kind"] == "ConfigMap":
-                fields = [item for item in fields if item.path.startswith("data")]
-            if fields and body["kind"] != "Deployment" and self._is_put_off(body):
-                yield Deferred(tenant.key, ObjectRef.of(body), tuple(fields))
-        if self.observed.tenant is None:
-            return  # what it lacks is only known once it answers
-        for body in tenant_objects(tenant, self._tenant_inputs(ca_certificate)):
-            fields = diff(body, self.observed.tenant.get(ObjectRef.of(body)), names.FIELD_MANAGER)
-            if fields and self._is_put_off(body):
-                yield Deferred(tenant.key, ObjectRef.of(body), tuple(fields))
+            if body["kind"] != "Deployment":
+                yield from self._deferred(body, self.observed.objects, Cluster.MANAGEMENT)
+        inside = self.observed.tenant
+        for body in tenant_objects(tenant, self._tenant_inputs(ca_certificate)) if inside is not None else ():
+            yield from self._deferred(body, inside or {}, Cluster.TENANT)
+
+    def _deferred(self, body: Json, seen: Mapping[ObjectRef, Json], cluster: Cluster) -> Iterator[Deferred]:
+        reference = ObjectRef.of(body)
+        fields = diff(body, seen.get(reference), names.FIELD_MANAGER)
+        if body["kind"] == "ConfigMap" and cluster is Cluster.MANAGEMENT:
+            fields = [item for item in fields if item.path.startswith("data") and reference in seen]
+        if fields and self._is_put_off(body, cluster):
+            yield Deferred(self.desired.tenant.key, reference, tuple(fields))
 
     def _keep_address(self, body: Json, live: Json | None) -> Json:
         """A Service that is made again asks for the address it had: workers and certificates know it."""
@@ -323,7 +328,7 @@ class _Planner:
         guarded = {POLICY, BINDING} if any(reference in live for reference in REFERENCE_GUARDS) else set()
         for body in bodies:
             reference = ObjectRef.of(body)
-            if reference not in guarded and not self._is_put_off(body):
+            if reference not in guarded and not self._is_put_off(body, Cluster.TENANT):
                 yield from self._apply(body, live.get(reference), Stage.TENANT, Cluster.TENANT, barrier)
         wanted = {ObjectRef.of(body) for body in bodies}
         yield from self._prune(live, wanted, Cluster.TENANT, barrier)

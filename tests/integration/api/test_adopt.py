@@ -59,7 +59,7 @@ class Cluster:
 
     def adopt(self, *, check: bool = False, **options: Any) -> dict[str, Any]:
         definitions = [str(path) for path in sorted(CRDS.glob("*.yaml"))]
-        arguments = {"kubeconfig": str(self.kubeconfig), "resource_definitions": definitions, "renew_before": 1, "wait_timeout": 20}
+        arguments = {"kubeconfig": str(self.kubeconfig), "resource_definitions": definitions, "renew_before": 1, "wait_timeout": 120}
         return run_module(tenant_adopt.main, {**arguments, **options}, check=check)
 
     def refusal(self, **options: Any) -> list[str]:
@@ -185,10 +185,10 @@ def assert_rolls(cluster: Cluster, made: reference_system.Made) -> None:
     """With rollout now the pods get this collection's template and keys, with nothing of the other one left."""
     tenant = made.tenant
     request = call.Request(None, None, tenant.name, tenant.namespace, False, rollout_now=True, renew_before_days=1, force=False)
-    predicted = recorded_run(cluster.client, request, settings_of(check=True))
-    applied = recorded_run(cluster.client, request, settings_of())
+    predicted = recorded_run(cluster.client, request, settings_of(check=True, timeout_s=120.0))
+    applied = recorded_run(cluster.client, request, settings_of(timeout_s=120.0))
     assert applied.identities == predicted.identities
-    assert not recorded_run(cluster.client, replace(request, rollout_now=False), settings_of()).changed
+    assert not recorded_run(cluster.client, replace(request, rollout_now=False), settings_of(timeout_s=120.0)).changed
     assert applied.tenant["deferred"] == []
     deployment = cluster.get("Deployment", tenant.name, tenant.namespace)
     pod = deployment["spec"]["template"]["spec"]
@@ -212,7 +212,7 @@ def assert_deleted(cluster: Cluster, made: reference_system.Made) -> None:
     key = f"/{made.uid}/registry/key".encode()
     tenant.store.driver._call("Put", key=key, value=b"value")
     request = call.Request(None, None, tenant.name, tenant.namespace, True, rollout_now=False, renew_before_days=1, force=False)
-    recorded_run(cluster.client, request, settings_of())
+    recorded_run(cluster.client, request, settings_of(timeout_s=120.0))
     for kind in ("TenantControlPlane", "Deployment", "Service", "Secret", "NetworkPolicy"):
         selector = names.PROJECT_SELECTOR if kind != "TenantControlPlane" else None
         assert cluster.client.list(resource_of(kind), namespace=tenant.namespace, label_selector=selector).items == []
@@ -297,11 +297,11 @@ def test_change_of_the_user_brings_pods_and_keys_of_ours(cluster: Cluster) -> No
     tenant = made.tenant
     cluster.client.merge_patch(tenant.ref, {"spec": {"networkProfile": {"certSANs": ["acme.example.com"]}}}, field_manager="kubectl")
     request = call.Request(None, None, tenant.name, tenant.namespace, False, rollout_now=False, renew_before_days=1, force=False)
-    run = recorded_run(cluster.client, request, settings_of())
+    run = recorded_run(cluster.client, request, settings_of(timeout_s=120.0))
     assert ("Deployment acme", "rollout") in run.summary
     assert ("Secret acme-konnectivity-certificate", "issue") in run.summary
     assert run.tenant["deferred"] == []
-    assert not recorded_run(cluster.client, request, settings_of()).changed
+    assert not recorded_run(cluster.client, request, settings_of(timeout_s=120.0)).changed
 
 
 def test_killed_anywhere_it_converges_without_a_restart(cluster: Cluster) -> None:
