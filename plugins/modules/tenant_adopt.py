@@ -12,8 +12,8 @@ description:
     a new certificate authority.
   - First it looks at everything and refuses, naming object, reason and remedy, what cannot be taken over. Nothing has been changed then. In the way
     are tenants that are paused, being deleted, made, upgraded, moved to another datastore or given another certificate authority; versions and
-    datastores this collection cannot run; definitions that its resource definitions would refuse; certificates that must be renewed within
-    O(renew_before), since that replaces pods.
+    datastores this collection cannot run; definitions that its resource definitions would refuse; and certificates of tenants that are
+    awake, when they must be renewed within O(renew_before), since that replaces pods.
   - Then it records what the operator needs to come back (ConfigMap C(hosted-kubernetes-adoption) in its namespace), scales it to zero, waits
     until its last pod is gone, and removes its webhooks, which would block every write. It takes the resource definitions over, probes the
     DataStores and writes their status.

@@ -59,7 +59,9 @@ def adopt(client: Client, request: Request, settings: Settings) -> Json:
     renew_before = timedelta(days=request.renew_before_days)
     tenants = [Desired(parse(item), manage_resource=False, renew_before=renew_before) for item in seen.adoptable]
     outcomes = Engine(client, replace(settings, check=True)).present(tenants)
-    _refuse([found for outcome in outcomes if (found := outcome.error or adoption_plan.restart_problem(outcome))])
+    awake = {desired.tenant.key for desired in tenants if not desired.tenant.asleep}
+    restarts = [adoption_plan.restart_problem(outcome) for outcome in outcomes if outcome.tenant in awake]
+    _refuse([found for found in (*(outcome.error for outcome in outcomes), *restarts) if found])
     changes = adoption_plan.plan(seen, _store_changes(seen, settings))
     definitions = _definitions(client, request, dry_run=True, timeout_s=settings.timeout_s)
     changes = sorted([*changes, *definitions], key=lambda change: (change.stage, change.object))

@@ -226,19 +226,16 @@ def _with_part(view: DatastoreView, change: Change) -> DatastoreView:
 
 def _released(client: Client, live: Json, change: Change) -> Json:
     """The object without the reference as an owner, when that was planned: once what we desire is ours, so that nothing is lost."""
-    while any(item.path == MANAGERS for item in change.fields):
-        left = without_manager(live, names.REFERENCE_MANAGER)
-        if left is None:
-            break
+    if not any(item.path == MANAGERS for item in change.fields):
+        return live
+    resource = client.resource_for(change.object.api_version, change.object.kind)
+    while (left := without_manager(live, names.REFERENCE_MANAGER)) is not None:
         body = {"metadata": {"managedFields": left, "resourceVersion": live["metadata"]["resourceVersion"]}}
         try:
             return client.merge_patch(change.object, body)
         except ConflictError:
             # Its controller has written status meanwhile.
-            live = (
-                client.get(client.resource_for(change.object.api_version, change.object.kind), change.object.name, change.object.namespace)
-                or live
-            )
+            live = client.get(resource, change.object.name, change.object.namespace) or live
     return live
 
 

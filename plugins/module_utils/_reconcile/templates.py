@@ -198,8 +198,11 @@ def _inputs(tenant: TenantControlPlane, facts: Facts, form: int) -> Json:
     """Everything the pods follow from that is not this engine's own choice."""
     # Only with overrides: without them the fingerprint must stay what earlier versions of the collection wrote.
     overrides: Json = {"overrides": facts.overrides} if facts.overrides else {}
+    # The konnectivity of pods that were taken over is told how many servers there are: a scaled tenant needs pods that find out by themselves.
+    scale: Json = {"replicas": tenant.deployment.replicas} if form == _TAKEN_OVER else {}
     return {
         **overrides,
+        **scale,
         "spec": _without(tenant.spec, _OUTSIDE_PODS),
         "advertiseAddress": facts.advertise_address,
         "schema": facts.schema,

@@ -144,6 +144,7 @@ ROLLS: Final[dict[str, tuple[bool, dict[str, Any]]]] = {
     "later": (True, {"rollout_now": True}),
     "another version": (True, {"kubernetes__version": "v1.36.4"}),
     "another port": (True, {"networkProfile__port": 6444}),
+    "another number": (True, {"controlPlane__deployment__replicas": 3}),
 }
 
 
