@@ -16,7 +16,7 @@ import ipaddress
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, cast
 
 import yaml
 from cryptography import x509
@@ -40,8 +40,7 @@ class Signer:
     @property
     def loaded(self) -> tuple[x509.Certificate, CertificateIssuerPrivateKeyTypes]:
         key = serialization.load_pem_private_key(self.key, None)
-        assert isinstance(key, rsa.RSAPrivateKey) or hasattr(key, "curve")
-        return x509.load_pem_x509_certificate(self.certificate), key  # type: ignore[return-value]
+        return x509.load_pem_x509_certificate(self.certificate), cast("CertificateIssuerPrivateKeyTypes", key)
 
 
 def authority(name: str) -> Signer:

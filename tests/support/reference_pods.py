@@ -196,7 +196,7 @@ class Pods:
             "--server-port=0",
             "--uds-name=/run/konnectivity/konnectivity-server.socket",
         ]
-        mounts = [
+        mounts: list[Json] = [
             {"name": "etc-kubernetes-pki", "mountPath": PKI, "readOnly": True},
             {
                 "name": "konnectivity-server-kubeconfig",

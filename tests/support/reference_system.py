@@ -58,7 +58,7 @@ def install_operator(client: Client) -> None:
     }
     template = {"metadata": {"labels": _LABELS}, "spec": {"containers": [container], "terminationGracePeriodSeconds": 10}}
     spec = {"replicas": 1, "selector": {"matchLabels": _LABELS}, "template": template}
-    metadata = {"name": "kamaji", "namespace": NAMESPACE, "labels": _LABELS}
+    metadata: Json = {"name": "kamaji", "namespace": NAMESPACE, "labels": _LABELS}
     _create(client, {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": spec}, manager="helm")
 
 
@@ -101,9 +101,9 @@ def install_definitions(client: Client) -> None:
         ("DataStore", "datastores", "ds", "Cluster"),
         ("KubeconfigGenerator", "kubeconfiggenerators", "kc", "Cluster"),
     ):
-        anything = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+        anything: Json = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
         # As any structural schema, it drops what it does not know: what only another collection writes into a status.
-        status = {"type": "object", "properties": dict.fromkeys(_STATUS, anything) | {"observedGeneration": {"type": "integer"}}}
+        status: Json = {"type": "object", "properties": dict.fromkeys(_STATUS, anything) | {"observedGeneration": {"type": "integer"}}}
         status["properties"] |= {"controlPlaneEndpoint": {"type": "string"}, "ready": {"type": "boolean"}}
         status["properties"]["usedBy"] = {"type": "array", "items": {"type": "string"}}
         version = {
@@ -128,7 +128,7 @@ def install_definitions(client: Client) -> None:
             resource_of("CustomResourceDefinition"),
             body["metadata"]["name"],
             predicate=lambda live: live is not None and crd_problem(live) is None,
-            deadline=time.monotonic() + 20,
+            deadline=time.monotonic() + 60,
         )
 
 

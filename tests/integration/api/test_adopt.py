@@ -29,6 +29,7 @@ from ansible_collections.hosted.kubernetes.tests.support.apiserver import runnin
 from ansible_collections.hosted.kubernetes.tests.support.etcd import Etcd
 from ansible_collections.hosted.kubernetes.tests.support.modules import ModuleFailedError, run_module
 from ansible_collections.hosted.kubernetes.tests.support.playbooks import run_playbook
+from ansible_collections.hosted.kubernetes.tests.support.reference_pods import PREFIX
 from ansible_collections.hosted.kubernetes.tests.support.tenants import CRDS, datastore_definition, open_driver, recorded_run, settings_of
 
 _TOUCHED = (
@@ -198,7 +199,7 @@ def assert_rolls(cluster: Cluster, made: reference_system.Made) -> None:
     }
     for container in pod["containers"]:
         assert {mount["mountPath"] for mount in container["volumeMounts"]} <= {"/etc/kubernetes", "/run/konnectivity"}
-    assert f"{reference_system.PREFIX}/args" not in str(deployment["spec"]["template"]["metadata"])
+    assert f"{PREFIX}/args" not in str(deployment["spec"]["template"]["metadata"])
     after = {suffix: decoded(cluster.get("Secret", f"{tenant.name}-{suffix}", tenant.namespace)) for suffix in made.secrets}
     kept = {suffix for suffix, data in made.secrets.items() if after[suffix] == data}
     assert {"ca", "front-proxy-ca-certificate", "sa-certificate"} <= kept
@@ -347,7 +348,7 @@ def test_operator_comes_back(cluster: Cluster) -> None:
 
 def test_playbook(cluster: Cluster) -> None:
     made = cluster.tenant().made()
-    variables = {"tenant_control_plane_kubeconfig": str(cluster.kubeconfig), "tenant_control_plane_renew_before": 1}
+    variables: dict[str, Any] = {"tenant_control_plane_kubeconfig": str(cluster.kubeconfig), "tenant_control_plane_renew_before": 1}
     predicted = run_playbook("hosted.kubernetes.tenant_adopt", "--check", "--diff", **variables)
     assert (predicted.status, predicted.changed) == (0, 1), predicted.output
     assert cluster.operator() == 1

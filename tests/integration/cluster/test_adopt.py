@@ -8,13 +8,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api import names
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.readiness import deployment_problem
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json, ObjectRef, resource_of
+from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.etcd import EtcdDriver
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.client import Client
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.connection import ConnectionOptions, client_from_kubeconfig, connect
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.errors import ApiError, ForbiddenError
@@ -52,7 +53,7 @@ def made(management: Client, kubeconfig: Path) -> Iterator[reference_system.Made
         endpoints = [str(endpoint) for endpoint in store.datastore.endpoints]
         tenant = reference_system.Tenant(
             management,
-            reference_system.Store("default", store.driver, signer, endpoints),  # type: ignore[arg-type]
+            reference_system.Store("default", cast("EtcdDriver", store.driver), signer, endpoints),
             "adopted",
             replicas=1,
             service="LoadBalancer",
