@@ -71,7 +71,7 @@ def adopt(client: Client, request: Request, settings: Settings) -> Json:
         if definitions:
             _definitions(client, request, dry_run=False, timeout_s=settings.timeout_s)
             _wait_served(client, tenants, time.monotonic() + settings.timeout_s)
-        _make(client, [change for change in changes if change.stage > AdoptionStage.DEFINITIONS], settings)
+        _make(client, [change for change in changes if change.stage == AdoptionStage.STORES], settings)
         _record_stores(client, seen.stores, settings)
         outcomes = Engine(client, settings).present(tenants)
     return _result(changes, outcomes)
@@ -145,10 +145,11 @@ def _store_changes(seen: Seen, settings: Settings) -> list[Change]:
 
 
 def _record_stores(client: Client, stores: Sequence[ObservedStore], settings: Settings) -> None:
-    for store in stores:
+    for number, store in enumerate(stores, 1):
         live = client.get(resource_of(store_api.KIND), store.definition.name)
-        if live is not None:
-            datastores.write_status(client, replace(store, live=live), settings.now())
+        found = replace(store, live=live)
+        if live is not None and datastores.write_status(client, found, settings.now()) is not found:
+            settings.after_change(number)
 
 
 def _definitions(client: Client, request: Request, *, dry_run: bool, timeout_s: float) -> list[Change]:
@@ -174,8 +175,8 @@ def _make(client: Client, changes: Sequence[Change], settings: Settings) -> None
             client.delete(client.resource_for(change.object.api_version, change.object.kind), change.object.name, change.object.namespace)
         elif "kind" in (change.body or {}):
             client.apply(change.body or {}, field_manager=names.FIELD_MANAGER, force=True)
-        elif change.body:
-            client.merge_patch(change.object, change.body)
+        else:
+            client.merge_patch(change.object, change.body or {})
         settings.after_change(number)
 
 
