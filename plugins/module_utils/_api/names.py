@@ -22,6 +22,11 @@ ANNOTATION_CHECKSUM: Final = "kamaji.clastix.io/checksum"
 ANNOTATION_PAUSED: Final = "kamaji.clastix.io/paused"
 ANNOTATION_ROTATE: Final = "certs.kamaji.clastix.io/rotate"
 FINALIZER: Final = "finalizer.kamaji.clastix.io"
+# What the reference system leaves on objects that it made, and that is given up when a tenant is taken over:
+REFERENCE_MANAGER: Final = "kamaji"
+SOOT_FINALIZER: Final = "finalizer.kamaji.clastix.io/soot"
+SECRET_FINALIZER: Final = "finalizer.kamaji.clastix.io/datastore-secret"
+STORE_FINALIZER: Final = "kamaji.clastix.io/TenantControlPlane"
 # Ours, additive:
 ANNOTATION_TEMPLATE: Final = "hosted-kubernetes.io/template"
 ANNOTATION_SERVING: Final = "hosted-kubernetes.io/serving-certificate"

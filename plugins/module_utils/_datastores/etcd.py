@@ -202,12 +202,12 @@ class EtcdDriver:
         return int(self._call("Range", key=key, range_end=end, count_only=True).count)
 
     def _set_permission(self, schema: str) -> None:
-        wanted = _wanted(schema)
+        """Grant first: old versions of the reference gave a range that reaches too far, to tenants that are at work."""
+        kind, *wanted = _wanted(schema)
+        self._call("RoleGrantPermission", name=schema, perm=message("Permission")(permType=kind, key=wanted[0], range_end=wanted[1]))
         for _kind, key, end in self._permissions(schema):
-            if (key, end) != wanted[1:]:
+            if [key, end] != wanted:
                 self._call("RoleRevokePermission", ignore=_NOT_GRANTED, role=schema, key=key, range_end=end)
-        kind, key, end = wanted
-        self._call("RoleGrantPermission", name=schema, perm=message("Permission")(permType=kind, key=key, range_end=end))
 
     def _set_membership(self, isolation: Isolation) -> None:
         for role in self._roles(isolation.user):

@@ -10,7 +10,7 @@ identifier, keyEncipherment is claimed for RSA keys only (RFC 5480 §3), and no 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
@@ -137,6 +137,16 @@ def check_leaf(pair: KeyPair, request: LeafRequest, *, ca_certificate: bytes, no
     option takes effect when a leaf is next issued. A leaf that ends with its CA is not renewed before that end,
     because a new one could not last longer. Raises PkiError when ca_certificate cannot be read.
     """
+    fault = check_trust(pair, ca_certificate=ca_certificate, now=now, renew_before=renew_before)
+    if fault:
+        return fault
+    leaf = load_certificate(pair.certificate)
+    checks = (_check_subject, _check_names, _check_purposes)
+    return next((reason for reason in (check(leaf, request) for check in checks) if reason), None)
+
+
+def check_trust(pair: KeyPair, *, ca_certificate: bytes, now: datetime, renew_before: timedelta) -> str | None:
+    """Return why a leaf is not, or not for long, one of the CA, whatever it says of its owner; None when it is. See check_leaf."""
     ca = load_certificate(ca_certificate)
     try:
         leaf = load_certificate(pair.certificate)
@@ -145,14 +155,7 @@ def check_leaf(pair: KeyPair, request: LeafRequest, *, ca_certificate: bytes, no
         return exc.msg
     if key.public_key() != leaf.public_key():
         return "the private key does not belong to the certificate"
-    checks: tuple[Callable[[], str | None], ...] = (
-        lambda: _check_issuer(leaf, ca),
-        lambda: _check_period(leaf, ca, now, renew_before),
-        lambda: _check_subject(leaf, request),
-        lambda: _check_names(leaf, request),
-        lambda: _check_purposes(leaf, request),
-    )
-    return next((reason for reason in (check() for check in checks) if reason), None)
+    return _check_issuer(leaf, ca) or _check_period(leaf, ca, now, renew_before)
 
 
 def ca_hash(ca_pem: bytes) -> str:

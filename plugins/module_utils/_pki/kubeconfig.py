@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.kubeconfig import KubeconfigContext, KubeconfigError, read_context
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json
-from ansible_collections.hosted.kubernetes.plugins.module_utils._pki.certificates import LeafRequest, check_leaf
+from ansible_collections.hosted.kubernetes.plugins.module_utils._pki.certificates import LeafRequest, check_leaf, check_trust
 from ansible_collections.hosted.kubernetes.plugins.module_utils._pki.keys import KeyPair
 
 try:
@@ -61,22 +61,27 @@ def read_kubeconfig_client(data: bytes) -> tuple[str, bytes, KeyPair]:
 
 def check_kubeconfig(
     data: bytes,
-    request: LeafRequest,
+    request: LeafRequest | None,
     *,
-    server: str,
+    server: str | None,
     ca_certificate: bytes,
     now: datetime,
     renew_before: timedelta,
 ) -> str | None:
-    """Return why the kubeconfig must be written again, None when it may stay. See check_leaf for the certificate."""
+    """Return why the kubeconfig must be written again, None when it may stay. See check_leaf for the certificate.
+
+    request, server: None when any user, any server will do.
+    """
     try:
         found_server, found_ca, pair = read_kubeconfig_client(data)
     except KubeconfigError as exc:
         return exc.msg
-    if found_server != server:
+    if server is not None and found_server != server:
         return f"server is {found_server}, not {server}"
     if found_ca.strip() != ca_certificate.strip():
         return "the CA certificate it trusts is not the present one"
+    if request is None:
+        return check_trust(pair, ca_certificate=ca_certificate, now=now, renew_before=renew_before)
     return check_leaf(pair, request, ca_certificate=ca_certificate, now=now, renew_before=renew_before)
 
 

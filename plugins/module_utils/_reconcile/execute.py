@@ -31,7 +31,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.errors imp
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile import encryption
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.cluster_ip import apply_service
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.facts import derive, isolation_of
-from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.fields import emptied_maps
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.fields import MANAGERS, emptied_maps, without_manager
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.observe import secret_state
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.observed import DatastoreView, Desired, Observed, secret_record
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.plan import Action, Change, Cluster, store_of
@@ -146,14 +146,19 @@ class _Run:
         emptied = {} if ours else emptied_maps(change.body or {}, self.observed.resource, names.FIELD_MANAGER)
         if emptied:
             client.merge_patch(change.object, emptied)
-        if change.object.kind == "Service":
-            return apply_service(client, change.body or {}, field_manager=names.FIELD_MANAGER)
+        if ours:
+            return _released(client, self._apply_ours(client, change), change)
         try:
-            return client.apply(change.body or {}, field_manager=names.FIELD_MANAGER, force=ours)
+            return client.apply(change.body or {}, field_manager=names.FIELD_MANAGER, force=False)
         except ConflictError as error:
             if error.managers == {SCALE_MANAGER}:
                 return client.apply(change.body or {}, field_manager=names.FIELD_MANAGER, force=True)
             raise HostedKubernetesError(f"TenantControlPlane {change.tenant}: {error.msg}") from error
+
+    def _apply_ours(self, client: Client, change: Change) -> Json:
+        if change.object.kind == "Service":
+            return apply_service(client, change.body or {}, field_manager=names.FIELD_MANAGER)
+        return client.apply(change.body or {}, field_manager=names.FIELD_MANAGER, force=True)
 
     def _issue(self, change: Change) -> Json:
         """Make a Secret. One that must never be overwritten is created; if somebody was faster, theirs counts."""
@@ -224,6 +229,21 @@ def _with_part(view: DatastoreView, change: Change) -> DatastoreView:
         unchecked=tuple(item for item in view.state.unchecked if item != part),
     )
     return replace(view, state=state)
+
+
+def _released(client: Client, live: Json, change: Change) -> Json:
+    """The object without the reference as an owner, when that was planned: once what we desire is ours, so that nothing is lost."""
+    if not any(item.path == MANAGERS for item in change.fields):
+        return live
+    resource = client.resource_for(change.object.api_version, change.object.kind)
+    while (left := without_manager(live, names.REFERENCE_MANAGER)) is not None:
+        body = {"metadata": {"managedFields": left, "resourceVersion": live["metadata"]["resourceVersion"]}}
+        try:
+            return client.merge_patch(change.object, body)
+        except ConflictError:
+            # Its controller has written status meanwhile.
+            live = client.get(resource, change.object.name, change.object.namespace) or live
+    return live
 
 
 def _scale(client: Client, change: Change) -> Json | None:

@@ -76,6 +76,16 @@ def diff(desired: Json, live: Json | None, manager: str) -> list[FieldChange]:
     return sorted(changes, key=lambda change: change.path)
 
 
+MANAGERS: Final = "metadata.managedFields"
+
+
+def without_manager(live: Json, manager: str) -> list[Json] | None:
+    """metadata.managedFields without a manager's own entries; None when it has none. What it does to subresources stays its own."""
+    entries: list[Json] = live["metadata"].get("managedFields") or []
+    left = [entry for entry in entries if entry.get("manager") != manager or entry.get("subresource")]
+    return left if left != entries else None
+
+
 def owned_fields(live: Json, manager: str) -> Json:
     """The fieldsV1 tree of what `manager` applied to `live`; empty when it applied nothing."""
     return _owned(live, manager)

@@ -8,18 +8,24 @@ Patches, never an apply: applying a resource without its spec would take away th
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json, ObjectRef
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.fields import FieldChange
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.plan import Action, Change, Cluster
 
 
-def hold(resource: Json | None, ref: ObjectRef, finalizer: str, *, owner: str, stage: int) -> Iterator[Change]:
-    """The change that adds the finalizer; none when it is there, or when there is no resource. owner: what the change is told for."""
+def hold(
+    resource: Json | None, ref: ObjectRef, finalizer: str, *, owner: str, stage: int, instead_of: Collection[str] = ()
+) -> Iterator[Change]:
+    """The change that adds the finalizer; none when it is there, or when there is no resource. owner: what the change is told for.
+
+    instead_of: finalizers of others who are gone for good; it takes their place.
+    """
     before = _finalizers(resource)
-    if resource is not None and finalizer not in before:
-        yield _patch(resource, ref, owner, stage, "metadata.finalizers differs", [*before, finalizer])
+    if resource is not None and (finalizer not in before or set(before) & set(instead_of)):
+        after = [item for item in before if item != finalizer and item not in instead_of]
+        yield _patch(resource, ref, owner, stage, "metadata.finalizers differs", [*after, finalizer])
 
 
 def release(resource: Json | None, ref: ObjectRef, finalizer: str, *, owner: str, stage: int) -> Iterator[Change]:

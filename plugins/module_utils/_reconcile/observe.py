@@ -149,13 +149,13 @@ def secret_state(secret: Json, record: Json | None) -> SecretState:
     return SecretState(secret["metadata"], data, record)
 
 
-def observe_tenant(client: Client) -> dict[ObjectRef, Json]:
-    """Return the collection's objects inside one tenant cluster."""
+def observe_tenant(client: Client, also: Iterable[ObjectRef] = ()) -> dict[ObjectRef, Json]:
+    """Return the collection's objects inside one tenant cluster. also: further objects to read there."""
     found: dict[ObjectRef, Json] = {}
     for _api_version, kind in LISTED_KINDS:
         for item in client.list(resource_of(kind), label_selector=names.PROJECT_SELECTOR).items:
             found[ObjectRef.of(item)] = item
-    for reference in READ_OBJECTS:
+    for reference in (*READ_OBJECTS, *also):
         single = client.get(resource_of(reference.kind), reference.name, reference.namespace)
         if single is not None:
             found[reference] = single

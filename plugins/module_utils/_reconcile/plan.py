@@ -116,14 +116,23 @@ class Change:
 
 @dataclass(frozen=True)
 class Deferred:
-    """A template difference that comes from a newer engine, not from the user: applied with the user's next change."""
+    """A difference that comes from us (a newer engine, or a tenant that another system made), not from the user.
+
+    It is applied with the user's next change. reason: why the object would be made anew, when that is more than a difference of fields.
+    """
 
     tenant: str
     object: ObjectRef
     fields: tuple[FieldChange, ...]
+    reason: str = ""
 
     def to_result(self) -> Json:
-        return {"tenant": self.tenant, "object": str(self.object), "fields": [item.path for item in self.fields]}
+        result = {"tenant": self.tenant, "object": str(self.object), "fields": [item.path for item in self.fields]}
+        return {**result, "reason": self.reason} if self.reason else result
+
+    def paths(self) -> list[str]:
+        """What is put off, as status lists it: fields of the Deployment; of other objects that there is something."""
+        return [item.path for item in self.fields] if self.object.kind == "Deployment" and not self.reason else [str(self.object)]
 
 
 @dataclass(frozen=True)

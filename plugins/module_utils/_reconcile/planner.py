@@ -13,6 +13,7 @@ import base64
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cached_property
 from typing import Final
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api import names
@@ -29,12 +30,24 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.manag
     objects as management_objects,
 )
 from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.tenant.inputs import TenantInputs
+from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.tenant.objects import REFERENCE_GUARDS
 from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.tenant.objects import (
     objects as tenant_objects,
 )
+from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.tenant.write_permissions import (
+    BINDING,
+    POLICY,
+    write_permissions,
+)
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile import encryption, refusals, replicas, templates
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.facts import Facts, derive
-from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.fields import FieldChange, diff, owned_fields
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.fields import (
+    MANAGERS,
+    FieldChange,
+    diff,
+    owned_fields,
+    without_manager,
+)
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.finalizers import hold
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.observed import Desired, Observed
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.plan import (
@@ -55,6 +68,11 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.stage
 _OPTIONAL_SECRETS: Final = frozenset(
     {names.KONNECTIVITY_CERTIFICATE, names.KONNECTIVITY_KUBECONFIG, names.DATASTORE_CERTIFICATE, names.ENCRYPTION}
 )
+# Of an adopted tenant too these are as we make them, whoever made its pods.
+_BESIDE_ANY_PODS: Final = {
+    Cluster.MANAGEMENT: frozenset({"Service", "Ingress", "TLSRoute"}),
+    Cluster.TENANT: frozenset({POLICY.kind, BINDING.kind}),
+}
 _PRUNED_KINDS: Final = frozenset({"ConfigMap", "Service", "Ingress", "TLSRoute", "Deployment", "NetworkPolicy", "PodDisruptionBudget"})
 
 
@@ -68,7 +86,7 @@ def plan(desired: Desired, observed: Observed, now: datetime) -> Plan:
     facts = derive(desired, observed)
     secrets = plan_secrets(desired, observed, facts, now)
     facts = replace(facts, checksums=secrets.checksums)
-    planner = _Planner(desired, observed, facts)
+    planner = _Planner(desired, observed, facts, secrets.taken)
     datastore, password_unread = planner.datastore(
         password_is_made=names.DATASTORE_CONFIG in secrets.issued and not planner.keeps_password()
     )
@@ -79,13 +97,15 @@ def plan(desired: Desired, observed: Observed, now: datetime) -> Plan:
         *datastore,
         *secrets.changes,
         *planner.management_objects(),
+        *planner.guards(),
         *deployment,
         *planner.scale(),
         *planner.inside_tenant(secrets.ca_certificate, rolling=planner.is_rolling(deployment)),
         *planner.encryption(),
         *planner.prune(),
     ]
-    return Plan(tuple(sorted(changes, key=_order)), deferred, secrets.unread | password_unread)
+    put_off = (*deferred, *planner.put_off(secrets.ca_certificate))
+    return Plan(tuple(sorted(changes, key=_order)), put_off, secrets.unread | password_unread)
 
 
 def _order(change: Change) -> tuple[int, str, ObjectRef]:
@@ -94,9 +114,19 @@ def _order(change: Change) -> tuple[int, str, ObjectRef]:
 
 @dataclass(frozen=True)
 class _Planner:
+    """taken: Secrets that stay as another system made them, by suffix."""
+
     desired: Desired
     observed: Observed
     facts: Facts
+    taken: Mapping[str, Json]
+
+    @cached_property
+    def keeps_pods(self) -> bool:
+        """Whether pods that another system made stay, and with them what they rest on."""
+        live = self.observed.find("Deployment", self.desired.tenant.name)
+        rollout_now = self.desired.rollout_now
+        return templates.taken(live) is not None and templates.stay(live, self.desired.tenant, self.facts, rollout_now=rollout_now)
 
     def namespace(self) -> Iterator[Change]:
         name = self.desired.tenant.namespace
@@ -109,10 +139,12 @@ class _Planner:
             body = self.desired.applied
             body["metadata"]["finalizers"] = [names.FINALIZER]
             yield from self._apply(body, self.observed.resource, Stage.RESOURCE)
-        else:
-            tenant, resource = self.desired.tenant, self.observed.resource
+        tenant, resource, manage = self.desired.tenant, self.observed.resource, self.desired.manage_resource
+        is_foreign = names.SOOT_FINALIZER in ((resource or {}).get("metadata", {}).get("finalizers") or ())
+        if is_foreign or not manage:
             ref = ObjectRef(KAMAJI_API_VERSION, KIND, tenant.namespace, tenant.name)
-            yield from hold(resource, ref, names.FINALIZER, owner=tenant.key, stage=Stage.RESOURCE)
+            stage, others = Stage.RESOURCE + int(manage), (names.SOOT_FINALIZER,)
+            yield from hold(resource, ref, names.FINALIZER, owner=tenant.key, stage=stage, instead_of=others)
 
     def datastore(self, *, password_is_made: bool) -> tuple[list[Change], frozenset[str]]:
         """One change per missing part of the tenant's share, and the Secret whose content they need but that was not read.
@@ -153,9 +185,41 @@ class _Planner:
             live = self.observed.objects.get(ObjectRef.of(body))
             if body["kind"] == "Service":
                 yield from self._apply(self._keep_address(body, live), live, Stage.FOUNDATION)
-            elif body["kind"] != "Deployment":
-                stage = Stage.ADDRESSED if body["kind"] == "ConfigMap" else Stage.FOUNDATION
-                yield from self._apply(body, live, stage)
+            elif body["kind"] == "ConfigMap":
+                yield from self._apply(self._keep_text(body, live), live, Stage.ADDRESSED)
+            elif body["kind"] != "Deployment" and not self._is_put_off(body):
+                yield from self._apply(body, live, Stage.FOUNDATION)
+
+    def _is_put_off(self, body: Json, cluster: Cluster = Cluster.MANAGEMENT) -> bool:
+        """Whether an object waits for pods of ours: what is beside those of another system stays as that has it."""
+        return self.keeps_pods and body["kind"] not in _BESIDE_ANY_PODS[cluster]
+
+    def _keep_text(self, body: Json, live: Json | None) -> Json:
+        """A ConfigMap, with what it holds for pods that another system made."""
+        return {**body, "data": live["data"]} if live and live.get("data") and self.keeps_pods else body
+
+    def put_off(self, ca_certificate: str) -> Iterator[Deferred]:
+        """What waits for pods of ours, beside their template. What is inside a tenant is only known while it answers."""
+        if not self.keeps_pods:
+            return
+        tenant = self.desired.tenant
+        for suffix, entry in sorted(self.taken.items()):
+            reference = ObjectRef("v1", "Secret", tenant.namespace, tenant.secret_name(suffix))
+            yield Deferred(tenant.key, reference, (FieldChange("data", None, None),), entry["reason"])
+        for body in self._management():
+            if body["kind"] != "Deployment":
+                yield from self._deferred(body, self.observed.objects, Cluster.MANAGEMENT)
+        inside = self.observed.tenant
+        for body in tenant_objects(tenant, self._tenant_inputs(ca_certificate)) if inside is not None else ():
+            yield from self._deferred(body, inside or {}, Cluster.TENANT)
+
+    def _deferred(self, body: Json, seen: Mapping[ObjectRef, Json], cluster: Cluster) -> Iterator[Deferred]:
+        reference = ObjectRef.of(body)
+        fields = diff(body, seen.get(reference), names.FIELD_MANAGER)
+        if body["kind"] == "ConfigMap" and cluster is Cluster.MANAGEMENT:
+            fields = [item for item in fields if item.path.startswith("data") and reference in seen]
+        if fields and self._is_put_off(body, cluster):
+            yield Deferred(self.desired.tenant.key, reference, tuple(fields))
 
     def _keep_address(self, body: Json, live: Json | None) -> Json:
         """A Service that is made again asks for the address it had: workers and certificates know it."""
@@ -180,7 +244,8 @@ class _Planner:
         body = next(body for body in self._management() if body["kind"] == "Deployment")
         reference = ObjectRef.of(body)
         live = self.observed.objects.get(reference)
-        body, deferred_fields = templates.settle(body, live, self.desired.tenant, self.facts, rollout_now=self.desired.rollout_now)
+        rollout_now = self.desired.rollout_now
+        body, deferred_fields = templates.settle(body, live, self.desired.tenant, self.facts, rollout_now=rollout_now, secrets=self.taken)
         deferred = (Deferred(self.desired.tenant.key, reference, deferred_fields),) if deferred_fields else ()
         return list(self._apply(body, live, Stage.DEPLOYMENT)), deferred
 
@@ -194,6 +259,16 @@ class _Planner:
         old = status.get("updatedReplicas", 0) < min(status.get("replicas", 0), spec.get("replicas", 0))
         return behind or old or any(change.action is Action.ROLLOUT for change in changes)
 
+    def guards(self) -> Iterator[Change]:
+        """What asks the reference's operator about each write in the tenant goes, once our policy is there: nothing slips through."""
+        live = self.observed.tenant or {}
+        found = [reference for reference in REFERENCE_GUARDS if reference in live]
+        for body in write_permissions(self.desired.tenant) if found else ():
+            yield from self._apply(body, live.get(ObjectRef.of(body)), Stage.TAKE_OVER, Cluster.TENANT)
+        for reference in found:
+            change = self._delete(reference, Cluster.TENANT)
+            yield replace(change, stage=Stage.TAKE_OVER + 1, reason="asks an operator that no longer keeps this tenant")
+
     def inside_tenant(self, ca_certificate: str, *, rolling: bool) -> Iterator[Change]:
         """What belongs into the tenant cluster. Nothing is looked at or planned in a tenant that sleeps."""
         if self.desired.tenant.asleep:
@@ -204,9 +279,11 @@ class _Planner:
         barrier = Barrier.TENANT if observed is None else Barrier.ROLLOUT if rolling else Barrier.NONE
         live = observed or {}
         bodies = tenant_objects(self.desired.tenant, self._tenant_inputs(ca_certificate))
+        guarded = {POLICY, BINDING} if any(reference in live for reference in REFERENCE_GUARDS) else set()
         for body in bodies:
             reference = ObjectRef.of(body)
-            yield from self._apply(body, live.get(reference), Stage.TENANT, Cluster.TENANT, barrier)
+            if reference not in guarded and not self._is_put_off(body, Cluster.TENANT):
+                yield from self._apply(body, live.get(reference), Stage.TENANT, Cluster.TENANT, barrier)
         wanted = {ObjectRef.of(body) for body in bodies}
         yield from self._prune(live, wanted, Cluster.TENANT, barrier)
 
@@ -249,6 +326,8 @@ class _Planner:
         wanted = {ObjectRef.of(body) for body in self._management()}
         live = {ref: obj for ref, obj in self.observed.objects.items() if ref.kind in _PRUNED_KINDS}
         yield from self._prune(live, wanted, Cluster.MANAGEMENT)
+        if self.keeps_pods:
+            return
         kept = {spec.suffix for spec in secret_specs(self.desired, self.observed, self.facts)}
         for suffix in sorted(_OPTIONAL_SECRETS - kept):
             name = self.desired.tenant.secret_name(suffix)
@@ -296,6 +375,9 @@ class _Planner:
         barrier: Barrier = Barrier.NONE,
     ) -> Iterator[Change]:
         fields = tuple(diff(body, live, names.FIELD_MANAGER))
+        if live is not None and body["kind"] != KIND and without_manager(live, names.REFERENCE_MANAGER) is not None:
+            # What it owns together with us would stay when we no longer want it.
+            fields += (FieldChange(MANAGERS, names.REFERENCE_MANAGER, names.FIELD_MANAGER),)
         if live is not None and not fields:
             return
         if barrier is Barrier.NONE and has_unknown(body):

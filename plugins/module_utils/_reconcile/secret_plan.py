@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api import names
@@ -24,7 +24,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._api.tenant_cont
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.unknown import UNKNOWN, has_unknown
 from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.management.common import owner_reference
 from ansible_collections.hosted.kubernetes.plugins.module_utils._pki.keys import KeyPair
-from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile import encryption
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile import encryption, templates
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.facts import Facts, derive
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.fields import FieldChange
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.observed import Desired, Observed
@@ -36,6 +36,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.secre
     SecretState,
     authority_specs,
     checksum,
+    digest,
     is_rotation_asked,
     leaf_specs,
 )
@@ -47,6 +48,7 @@ class SecretPlan:
     """changes to Secrets; checksums by suffix; the CA certificate as base64 text (UNKNOWN while not made); issued: suffixes of what is made.
 
     Of the encryption configuration there is a checksum only while the API servers are to use it.
+    taken: suffix → reason and fingerprint of Secrets that stay as another system made them, with its pods.
     """
 
     changes: tuple[Change, ...]
@@ -54,11 +56,29 @@ class SecretPlan:
     ca_certificate: str
     unread: frozenset[str]
     issued: frozenset[str] = frozenset()
+    taken: Mapping[str, Json] = field(default_factory=dict)
 
 
 def plan_secrets(desired: Desired, observed: Observed, facts: Facts, now: datetime) -> SecretPlan:
-    """Decide about every Secret of a tenant. Raises when an authority of a living tenant is lost or broken."""
-    run = _Run(desired, observed, facts, now)
+    """Decide about every Secret of a tenant. Raises when an authority of a living tenant is lost or broken.
+
+    Secrets that another system made stay, as long as its pods do; pods of ours need ours.
+    """
+    live = observed.find("Deployment", desired.tenant.name)
+    taken = templates.taken(live)
+    if taken is None:
+        return _decide(_Run(desired, observed, facts, now))
+    kept = _decide(_Run(desired, observed, facts, now, taken=taken))
+    if kept.unread:
+        return kept
+    checksums = replace(facts, checksums=kept.checksums)
+    if templates.stay(live, desired.tenant, checksums, rollout_now=desired.rollout_now):
+        return kept
+    return _decide(_Run(desired, observed, facts, now, distrusted=frozenset(kept.taken)))
+
+
+def _decide(run: _Run) -> SecretPlan:
+    desired, observed = run.desired, run.observed
     for spec in authority_specs(desired.tenant, _own_pair(observed)):
         run.decide(spec)
     for stage in (0, 1):
@@ -67,7 +87,7 @@ def plan_secrets(desired: Desired, observed: Observed, facts: Facts, now: dateti
                 run.decide(spec)
     run.decide_encryption()
     run.read_signers()
-    return SecretPlan(tuple(run.changes), run.checksums, run.ca_certificate(), frozenset(run.unread), frozenset(run.issued))
+    return SecretPlan(tuple(run.changes), run.checksums, run.ca_certificate(), frozenset(run.unread), frozenset(run.issued), run.kept)
 
 
 def plan_additional(desired: Desired, observed: Observed, spec: SecretSpec, now: datetime) -> SecretPlan:
@@ -147,10 +167,25 @@ def _labels(tenant: TenantControlPlane, spec: SecretSpec) -> dict[str, str]:
 
 
 class _Run:
-    """One pass over a tenant's Secrets; collects changes, checksums and what must be read."""
+    """One pass over a tenant's Secrets; collects changes, checksums and what must be read.
 
-    def __init__(self, desired: Desired, observed: Observed, facts: Facts, now: datetime) -> None:
+    taken: the pods that Secrets of another system's making may stay with; kept says which do. distrusted: suffixes of Secrets whose
+    content counts, whatever status recorded.
+    """
+
+    def __init__(
+        self,
+        desired: Desired,
+        observed: Observed,
+        facts: Facts,
+        now: datetime,
+        *,
+        taken: templates.Taken | None = None,
+        distrusted: frozenset[str] = frozenset(),
+    ) -> None:
         self.desired, self.observed, self.facts, self.now = desired, observed, facts, now
+        self.taken, self.distrusted = taken, distrusted
+        self.kept: dict[str, Json] = dict(taken.secrets or {}) if taken else {}
         self.tenant = desired.tenant
         self.changes: list[Change] = []
         self.checksums: dict[str, str] = {}
@@ -177,6 +212,7 @@ class _Run:
         if spec.permanent:
             self._refuse_lost(spec, name, state, reason)
         self.checksums[spec.suffix] = UNKNOWN
+        self.kept.pop(spec.suffix, None)
         self.issued.add(spec.suffix)
         self.signers.add(spec.signer)
         self.changes.append(self._issue(spec, name, reason))
@@ -220,7 +256,10 @@ class _Run:
         if has_unknown(spec.inputs):
             return None
         record = state.record or {}
-        if state.recorded and record.get("inputs") == spec.digest and not self._due(record):
+        # What a first run that was cut short has recorded of them does not say which were taken.
+        is_new = self.taken is not None and self.taken.secrets is None
+        trusted = state.recorded and spec.suffix not in self.distrusted and not is_new
+        if trusted and record.get("inputs") == spec.digest and not self._due(record):
             return None
         if is_rotation_asked(state):
             return "rotation was asked for"
@@ -231,7 +270,19 @@ class _Run:
         if missing:
             self.unread |= missing
             return None
-        return spec.check(state.data or {}, self.authorities, self.now)
+        return self._fault(spec, state.data or {})
+
+    def _fault(self, spec: SecretSpec, data: Mapping[str, bytes]) -> str | None:
+        """Why the content must be made again; not because another system made it in another way for pods that stay."""
+        reason = spec.check(data, self.authorities, self.now)
+        self.kept.pop(spec.suffix, None)
+        fingerprint = digest([spec.digest, checksum(data)])
+        if not reason or not spec.works or not self.taken or not self.taken.has(spec.suffix, fingerprint):
+            return reason
+        fault = spec.works(data, self.authorities, self.now)
+        if not fault:
+            self.kept[spec.suffix] = {"reason": reason, "fingerprint": fingerprint}
+        return fault
 
     def _due(self, record: Json) -> bool:
         end: str = record.get("notAfter") or ""
@@ -266,6 +317,10 @@ class _Run:
         if not has_unknown(found) and annotations.get(names.ANNOTATION_CHECKSUM) != found:
             path = f'metadata.annotations."{names.ANNOTATION_CHECKSUM}"'
             fields.append(FieldChange(path, annotations.get(names.ANNOTATION_CHECKSUM), found))
+        finalizers = state.metadata.get("finalizers") or []
+        left = [item for item in finalizers if item != names.SECRET_FINALIZER]
+        if left != finalizers:
+            fields.append(FieldChange("metadata.finalizers", finalizers, left or None))
         owners = [item.get("uid") for item in state.metadata.get("ownerReferences") or []]
         if not has_unknown(self.facts.uid) and self.facts.uid not in owners:
             fields.append(FieldChange("metadata.ownerReferences", owners or None, [self.facts.uid]))
@@ -275,6 +330,7 @@ class _Run:
                     "labels": wanted,
                     "annotations": {names.ANNOTATION_CHECKSUM: found},
                     "ownerReferences": [owner_reference(self.tenant, self.facts.uid)],
+                    **({"finalizers": left or None} if left != finalizers else {}),
                 }
             }
             reason = f"{fields[0].path} differs"

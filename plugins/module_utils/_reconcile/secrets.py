@@ -30,6 +30,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._pki.certificate
     LeafRequest,
     check_ca,
     check_leaf,
+    check_trust,
     new_ca,
     new_leaf,
     not_after,
@@ -76,6 +77,7 @@ class SecretSpec:
     permanent: made once, never replaced; its loss is an error once the tenant lives.
     signer: name of the Secret (suffix) whose key signs the content, "" when none of this tenant's does.
     inputs: everything the content follows from, but for randomness; UNKNOWN inside while not known yet.
+    check: why the content must be made again. works: the same, but of content that another system has made in its own way.
     annotations: beside the checksum, given with the content. labels: beside those of every Secret of a tenant. kept: keys whose values
     stay when the rest is made again, until a rotation is asked for.
     """
@@ -93,6 +95,7 @@ class SecretSpec:
     annotations: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
     kept: tuple[str, ...] = ()
+    works: Check | None = None
 
     @property
     def digest(self) -> str:
@@ -377,10 +380,14 @@ def _datastore_config(inputs: SecretInputs) -> SecretSpec:
             return f"{wrong[0]} differs"
         return None if data.get("DB_PASSWORD") else "DB_PASSWORD is missing"
 
+    def works(data: Data, authorities: Authorities, now: datetime) -> str | None:
+        # The reference leaves the endpoints of an etcd out: they are in a flag.
+        return check({**data, "DB_CONNECTION_STRING": inputs.datastore_endpoints.encode()}, authorities, now)
+
     def make(authorities: Authorities, now: datetime) -> dict[str, bytes]:
         return {**{key: value.encode() for key, value in wanted.items()}, "DB_PASSWORD": token_urlsafe(24).encode()}
 
-    return SecretSpec(names.DATASTORE_CONFIG, names.DATASTORE_CONFIG_COMPONENT, dict(wanted), check, make, kept=PASSWORD_KEYS)
+    return SecretSpec(names.DATASTORE_CONFIG, names.DATASTORE_CONFIG_COMPONENT, dict(wanted), check, make, kept=PASSWORD_KEYS, works=works)
 
 
 @dataclass(frozen=True)
@@ -395,25 +402,28 @@ class _LeafMaker:
         def pair(data: Data) -> KeyPair:
             return KeyPair(data.get(f"{stem}.crt", b""), data.get(f"{stem}.key", b""))
 
-        def check(data: Data, authorities: Authorities, now: datetime) -> str | None:
-            return self._check(pair(data), request, getattr(authorities, signer), now)
+        def checks(wanted: LeafRequest | None) -> Check:
+            return lambda data, authorities, now: self._check(pair(data), wanted, getattr(authorities, signer), now)
 
         def make(authorities: Authorities, now: datetime) -> dict[str, bytes]:
             leaf = self._new(getattr(authorities, signer), request, now)
             return {f"{stem}.crt": leaf.certificate, f"{stem}.key": leaf.key}
 
         inputs = {**_request_inputs(request), "signer": self.inputs.checksums.get(suffix_of_signer, UNKNOWN)}
-        return SecretSpec(suffix, component, inputs, check, make, signer=suffix_of_signer, lifecycle="x509")
+        return SecretSpec(suffix, component, inputs, checks(request), make, signer=suffix_of_signer, lifecycle="x509", works=checks(None))
 
     def datastore_certificate(self, request: LeafRequest | None) -> SecretSpec:
         """request: None where the tenant has a password only, and needs no more than the authority it verifies the datastore with."""
 
-        def check(data: Data, authorities: Authorities, now: datetime) -> str | None:
-            if data.get("ca.crt") != self.inputs.datastore_ca:
-                return "the datastore's CA changed"
-            if request is None:
-                return "holds more than the datastore's CA" if len(data) > 1 else None
-            return self._check(KeyPair(data.get("server.crt", b""), data.get("server.key", b"")), request, authorities.datastore, now)
+        def checks(wanted: LeafRequest | None) -> Check:
+            def check(data: Data, authorities: Authorities, now: datetime) -> str | None:
+                if data.get("ca.crt") != self.inputs.datastore_ca:
+                    return "the datastore's CA changed"
+                if request is None:
+                    return "holds more than the datastore's CA" if len(data) > 1 else None
+                return self._check(KeyPair(data.get("server.crt", b""), data.get("server.key", b"")), wanted, authorities.datastore, now)
+
+            return check
 
         def make(authorities: Authorities, now: datetime) -> dict[str, bytes]:
             authority = {"ca.crt": self.inputs.datastore_ca or b""}
@@ -423,11 +433,15 @@ class _LeafMaker:
             return {**authority, "server.crt": leaf.certificate, "server.key": leaf.key}
 
         inputs = {**(_request_inputs(request) if request else {}), "signer": self.inputs.datastore_ca_checksum}
-        return SecretSpec(names.DATASTORE_CERTIFICATE, "datastore-certificate", inputs, check, make, lifecycle="x509")
+        return SecretSpec(
+            names.DATASTORE_CERTIFICATE, "datastore-certificate", inputs, checks(request), make, lifecycle="x509", works=checks(None)
+        )
 
     def konnectivity_certificate(self, request: LeafRequest) -> SecretSpec:
-        def check(data: Data, authorities: Authorities, now: datetime) -> str | None:
-            return self._check(KeyPair(data.get("tls.crt", b""), data.get("tls.key", b"")), request, authorities.cluster, now)
+        def checks(wanted: LeafRequest | None) -> Check:
+            return lambda data, authorities, now: self._check(
+                KeyPair(data.get("tls.crt", b""), data.get("tls.key", b"")), wanted, authorities.cluster, now
+            )
 
         def make(authorities: Authorities, now: datetime) -> dict[str, bytes]:
             leaf = self._new(authorities.cluster, request, now)
@@ -438,11 +452,12 @@ class _LeafMaker:
             names.KONNECTIVITY_CERTIFICATE,
             "konnectivity-certificate",
             inputs,
-            check,
+            checks(request),
             make,
             signer=names.CA,
             lifecycle="x509",
             secret_type="kubernetes.io/tls",
+            works=checks(None),
         )
 
     def konnectivity_kubeconfig(self, server: str, cluster: str) -> SecretSpec:
@@ -465,6 +480,9 @@ class _LeafMaker:
             same = authorities.konnectivity and data.get(key) == make(authorities, now)[key]
             return None if same else "does not hold the current certificate"
 
+        def works(data: Data, authorities: Authorities, now: datetime) -> str | None:
+            return self._check_kubeconfig(data.get(key, b""), None, None, authorities, now)
+
         inputs = {"server": server, "signer": self.inputs.checksums.get(names.KONNECTIVITY_CERTIFICATE, UNKNOWN)}
         return SecretSpec(
             names.KONNECTIVITY_KUBECONFIG,
@@ -475,22 +493,19 @@ class _LeafMaker:
             signer=names.KONNECTIVITY_CERTIFICATE,
             lifecycle="kubeconfig",
             stage=1,
+            works=works,
         )
 
     def kubeconfigs(self, suffix: str, component: str, cluster: str, entries: Mapping[str, tuple[str, LeafRequest]]) -> SecretSpec:
-        def check(data: Data, authorities: Authorities, now: datetime) -> str | None:
-            for key, (server, request) in entries.items():
-                reason = check_kubeconfig(
-                    data.get(key, b""),
-                    request,
-                    server=server,
-                    ca_certificate=_required(authorities.cluster).certificate,
-                    now=now,
-                    renew_before=self.renew_before,
-                )
-                if reason:
-                    return f"{key}: {reason}"
-            return None
+        def checks(*, strict: bool) -> Check:
+            def check(data: Data, authorities: Authorities, now: datetime) -> str | None:
+                for key, (server, request) in entries.items():
+                    reason = self._check_kubeconfig(data.get(key, b""), request if strict else None, server, authorities, now)
+                    if reason:
+                        return f"{key}: {reason}"
+                return None
+
+            return check
 
         def make(authorities: Authorities, now: datetime) -> dict[str, bytes]:
             ca = _required(authorities.cluster)
@@ -510,11 +525,22 @@ class _LeafMaker:
             "signer": self.inputs.checksums.get(names.CA, UNKNOWN),
             **{key: {"url": server, **_request_inputs(request)} for key, (server, request) in entries.items()},
         }
-        return SecretSpec(suffix, component, inputs, check, make, signer=names.CA, lifecycle="kubeconfig")
+        return SecretSpec(
+            suffix, component, inputs, checks(strict=True), make, signer=names.CA, lifecycle="kubeconfig", works=checks(strict=False)
+        )
 
-    def _check(self, pair: KeyPair, request: LeafRequest, ca: KeyPair | None, now: datetime) -> str | None:
+    def _check(self, pair: KeyPair, request: LeafRequest | None, ca: KeyPair | None, now: datetime) -> str | None:
+        """request: None when it only has to be trusted."""
         certificate = _required(ca).certificate
+        if request is None:
+            return check_trust(pair, ca_certificate=certificate, now=now, renew_before=self.renew_before)
         return check_leaf(pair, request, ca_certificate=certificate, now=now, renew_before=self.renew_before)
+
+    def _check_kubeconfig(
+        self, data: bytes, request: LeafRequest | None, server: str | None, authorities: Authorities, now: datetime
+    ) -> str | None:
+        certificate = _required(authorities.cluster).certificate
+        return check_kubeconfig(data, request, server=server, ca_certificate=certificate, now=now, renew_before=self.renew_before)
 
     def _new(self, ca: KeyPair | None, request: LeafRequest, now: datetime) -> KeyPair:
         return new_leaf(_required(ca), request, algorithm=self.algorithm, now=now)

@@ -18,6 +18,7 @@ class Stage(IntEnum):
     PASSWORDS = 31  # datastore parts of a user that is known by the password in a leaf; further ones follow at PASSWORDS + n
     ADDRESSED = 40  # what holds the published address
     CHAINED_LEAVES = 41  # kubeconfigs built on a certificate Secret
+    TAKE_OVER = 45  # inside a tenant that another system made: our guard first, then away with the one whose keeper is gone
     DEPLOYMENT = 50
     SCALE = 55  # the number that the resource shows
     TENANT = 60

@@ -125,7 +125,7 @@ class _Builder:
                 "encryption": self._encryption(),
                 "secrets": self._records(),
                 "dataStores": self._stores() or None,
-                "deferred": [path for item in self.plan.deferred for path in item.to_result()["fields"]] or None,
+                "deferred": [path for item in self.plan.deferred for path in item.paths()] or None,
             },
         }
 

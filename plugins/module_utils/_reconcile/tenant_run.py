@@ -23,8 +23,9 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._api.tenant_cont
 from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.driver import Driver
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.client import Client, ListResult
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.wait import WaitTimeout, wait_for, wait_until
+from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.tenant.objects import REFERENCE_GUARDS
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile import status as status_of
-from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile import upgrade
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile import templates, upgrade
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.access import TenantAccess, pod_reasons
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.execute import Clients, Executor
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.facts import (
@@ -195,7 +196,8 @@ class TenantRun:
         try:
             inside = self._connect()
             nodes = observe_nodes(inside) if upgrade.needs_nodes(self.desired, self.observed) else None
-            self.observed = replace(self.observed, tenant=observe_tenant(inside), nodes=nodes)
+            guards = REFERENCE_GUARDS if templates.taken(deployment) else ()
+            self.observed = replace(self.observed, tenant=observe_tenant(inside, guards), nodes=nodes)
         except HostedKubernetesError as error:
             self._no_access, self._inside = error, None
             self.observed = replace(self.observed, tenant=None, nodes=None)

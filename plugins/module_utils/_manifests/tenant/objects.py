@@ -43,6 +43,11 @@ READ_OBJECTS: Final = (
     BINDING,
     SECRET,
 )
+# In a tenant that the reference made: its operator is asked about each write by these, and refuses all when it is away.
+REFERENCE_GUARDS: Final = tuple(
+    ObjectRef("admissionregistration.k8s.io/v1", "ValidatingWebhookConfiguration", "", name)
+    for name in ("kamaji-freeze", "kamaji-write-permissions")
+)
 
 
 def objects(tenant: TenantControlPlane, inputs: TenantInputs) -> list[Json]:
