@@ -43,7 +43,9 @@ def bundle_directory() -> Path:
 def bundle_of(version: str) -> Path:
     """Return the folder of the cached bundle of one Kubernetes version. Raises MissingBundleError."""
     machine = platform.machine()
-    return _with_manifest(cache_directory() / "bundles" / f"{version}-{_ARCHITECTURES.get(machine, machine)}", f" KUBERNETES_VERSION={version}")
+    return _with_manifest(
+        cache_directory() / "bundles" / f"{version}-{_ARCHITECTURES.get(machine, machine)}", f" KUBERNETES_VERSION={version}"
+    )
 
 
 def _with_manifest(path: Path, argument: str = "") -> Path:

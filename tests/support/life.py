@@ -30,6 +30,10 @@ class Life:
     namespace: str
     name: str
 
+    def make(self, definition: Json) -> Run:
+        """Make it what a definition says."""
+        return self._call(definition)
+
     def change(self, changes: Mapping[str, Any], *, check: bool = False) -> Run:
         """Change fields of the stored definition: path below spec → value, None to remove it."""
         live = self.client.get(resource_of("TenantControlPlane"), self.name, self.namespace)
