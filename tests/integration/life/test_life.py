@@ -108,10 +108,7 @@ def site(newer_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 def bring_images(cluster: Cluster, directory: Path, bundle: Path) -> None:
     """The images of another bundle, as a site brings them to its machines before an upgrade."""
-    names = {
-        "management": ["kube-apiserver", "kube-controller-manager", "kube-scheduler", "konnectivity-server"],
-        "workers": list(UPGRADED),
-    }
+    names = {"management": ["kube-apiserver", "kube-controller-manager", "kube-scheduler"], "workers": list(UPGRADED)}
     plays = [
         {
             "hosts": hosts,
