@@ -1,7 +1,7 @@
 # Copyright: hosted.kubernetes contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Asks a tenant's API server all the time while something is done to it, from outside and from a pod inside; see prober/main.go."""
+"""Asks a tenant's API server all the time while something is done to it, from outside and from a pod inside; see prober.go."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.client imp
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.wait import wait_for
 from ansible_collections.hosted.kubernetes.tests.support.bundle import cache_directory
 
-SOURCE: Final = Path(__file__).with_name("prober") / "main.go"
+SOURCE: Final = Path(__file__).with_name("prober.go")
 PROTOCOLS: Final = ("HTTP/1.1", "HTTP/2.0")
 LEAST_REQUESTS: Final = 600
 NAME: Final = "prober"
