@@ -13,9 +13,10 @@ import contextlib
 import json
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
@@ -41,6 +42,7 @@ WORKERS = (f"{LAB}-worker-1", f"{LAB}-worker-2")
 # The addons that follow the version of the control plane.
 UPGRADED = ("coredns", "kube-proxy")
 WORKLOAD = "workload"
+_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True)
@@ -65,8 +67,16 @@ class Site:
         assert found is not None
         return found
 
+    def during(self, what: str, step: Callable[[], _Result]) -> _Result:
+        """Do it while the probers ask; it fails no request and touches no pod."""
+        before = self.kept_pods()
+        assert len([name for name in before if name.startswith(WORKLOAD)]) == len(WORKERS)
+        result = self.measurement.during(what, step)
+        assert self.kept_pods() == before
+        return result
+
     def kept_pods(self) -> dict[str, tuple[str, int]]:
-        """Name → (UID, restarts) of all pods that no step may touch."""
+        """Name → (UID, restarts) of all pods but those of addons that are upgraded."""
         pods = self.inside.list(resource_of("Pod")).items
         return {
             pod["metadata"]["name"]: (pod["metadata"]["uid"], sum(item["restartCount"] for item in pod["status"]["containerStatuses"]))
@@ -146,22 +156,20 @@ def workload(image: str) -> Json:
 
 
 def test_scaling(site: Site) -> None:
-    site.measurement.during("scaling 2, 3, 1, 2", lambda: site.life.scale(3, 1, 2))
+    site.during("scaling 2, 3, 1, 2", lambda: site.life.scale(3, 1, 2))
 
 
 def test_renewal_of_all_certificates(site: Site) -> None:
-    site.measurement.during("renewal of all certificates", site.life.renew)
+    site.during("renewal of all certificates", site.life.renew)
 
 
 def test_another_argument_of_the_api_server(site: Site) -> None:
-    run = site.measurement.during("another argument", lambda: site.life.change({EXTRA_ARGS: ["--v=1"]}))
+    run = site.during("another argument", lambda: site.life.change({EXTRA_ARGS: ["--v=1"]}))
     assert ("Deployment acme", "rollout") in run.summary
 
 
 def test_upgrade_to_the_next_minor(site: Site) -> None:
     """The dry run says what the run does; workers stay as they are."""
-    before = site.kept_pods()
-    assert len([name for name in before if name.startswith(WORKLOAD)]) == len(WORKERS)
     wanted = {VERSION: NEWER, EXTRA_ARGS: None}
     predicted = site.life.change(wanted, check=True)
 
@@ -171,10 +179,9 @@ def test_upgrade_to_the_next_minor(site: Site) -> None:
         site.ready("Deployment", "coredns", "kube-system")
         return run
 
-    assert_predicted(predicted, site.measurement.during(f"upgrade from {OLDER} to {NEWER}", upgrade))
+    assert_predicted(predicted, site.during(f"upgrade from {OLDER} to {NEWER}", upgrade))
     assert not site.life.change({}).changed
     assert site.inside.request("GET", "/version")["gitVersion"] == NEWER
     nodes = site.inside.list(resource_of("Node")).items
     assert {node["metadata"]["name"]: node["status"]["nodeInfo"]["kubeletVersion"] for node in nodes} == dict.fromkeys(WORKERS, OLDER)
-    assert site.kept_pods() == before
     site.cluster.playbook("tenant_check", tenant_check_minimum_nodes=len(WORKERS))
