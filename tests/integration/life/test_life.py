@@ -79,7 +79,10 @@ class Site:
         """Name → (UID, restarts) of all pods but those of addons that are upgraded."""
         pods = self.inside.list(resource_of("Pod")).items
         return {
-            pod["metadata"]["name"]: (pod["metadata"]["uid"], sum(item["restartCount"] for item in pod["status"]["containerStatuses"]))
+            pod["metadata"]["name"]: (
+                pod["metadata"]["uid"],
+                sum(item["restartCount"] for item in pod["status"].get("containerStatuses", [])),
+            )
             for pod in pods
             if not pod["metadata"]["name"].startswith(UPGRADED)
         }
