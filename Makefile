@@ -46,7 +46,7 @@ clean: ## remove environments, the copied tree and build results; the bundle and
 
 ##### Checks, from the fastest to the slowest
 
-.PHONY: format lint sanity test-unit test-roles test-api test-cluster test-scenario test-build test-core-floor test-fast test bench
+.PHONY: format lint sanity test-unit test-roles test-api test-cluster test-scenario test-build test-core-floor test-fast test test-long bench
 format: venv ## format the Python code and sort its imports
 	ruff check -q --fix --select I . && ruff format .
 
@@ -91,8 +91,10 @@ test-fast: $(READY) ## lint, test-unit and test-api
 test: $(READY) ## everything a change must pass; prints the minutes of each part
 	@$(PARTS) lint test-unit test-build bundle test-roles test-api test-core-floor sanity test-cluster test-scenario
 
+test-long: $(READY) ## what takes too long for every change: a tenant's life, upgrade included, with probers that ask it all the time
+	$(PYTEST) -s tests/integration/life $(PYTEST_ARGUMENTS)
 
-bench: $(READY) ## measure one tenant: bare process, finished manifests, our module
+bench: $(READY) ## measure one tenant (bare process, finished manifests, our module), the steps of its life, and its memory
 	cd $(TREE) && PYTHONPATH=$(TREE_ROOT) python tests/bench/run.py $(BENCH_ARGUMENTS)
 
 ##### Artefacts

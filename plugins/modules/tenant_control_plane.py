@@ -57,7 +57,7 @@ options:
     choices: [changed, now]
     default: changed
   renew_before:
-    description: Certificates that end within this many days are issued anew.
+    description: Certificates that end within this many days are issued anew; V(0) to V(364), as they live a year.
     type: int
     default: 30
   force:

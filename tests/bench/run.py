@@ -1,7 +1,8 @@
 # Copyright: hosted.kubernetes contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How long a tenant takes, against the floor: a bare kube-apiserver process, and finished manifests applied with kubectl.
+"""How long a tenant takes, against the floor: a bare kube-apiserver process, and finished manifests applied with kubectl; how long each
+step of its life takes; what its containers use.
 
 `make bench` makes a lab machine of its own with a management cluster, and removes it. All runs alternate, so that a machine
 that becomes slower meanwhile changes no ratio. Nothing fails for being slow: the numbers are printed, and kept in
@@ -27,6 +28,7 @@ from ansible_collections.hosted.kubernetes.tests.bench.ground import (
     bare_process,
     prepared_ground,
 )
+from ansible_collections.hosted.kubernetes.tests.bench.life import Use, steps, use
 from ansible_collections.hosted.kubernetes.tests.support.bundle import COLLECTION, bundle_directory
 from ansible_collections.hosted.kubernetes.tests.support.cluster import running_cluster
 
@@ -35,6 +37,8 @@ OUTPUT: Final = COLLECTION / "tests/output/bench.json"
 _REFERENCE: Final = "finished"
 # Module against finished manifests, module against the bare process: ratios wanted, not demanded.
 _WANTED: Final = {"manifests": 1.25, "bare": 1.75}
+# Idle memory (PSS, MiB) of a tenant's pod in the reference system.
+_REFERENCE_PSS: Final = {"kube-apiserver": 196, "kube-controller-manager": 46, "kube-scheduler": 25}
 
 
 @dataclass
@@ -46,6 +50,8 @@ class Measured:
     module: list[ModuleCall] = field(default_factory=list)
     many: ModuleCall | None = None
     restarts: int = 0
+    life: dict[str, float] = field(default_factory=dict)
+    use: dict[str, Use] = field(default_factory=dict)
     load: list[float] = field(default_factory=list)
 
 
@@ -54,6 +60,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Measure one tenant, and many in one call; machines of its own, as root.")
     parser.add_argument("--runs", type=int, default=5, help="how often each is measured (default 5)")
     parser.add_argument("--many", type=int, default=5, help="tenants in one call (default 5, 0 leaves it out)")
+    parser.add_argument("--life", action=argparse.BooleanOptionalAction, default=True, help="the steps of a life, and memory (4 minutes)")
     given = parser.parse_args()
     bundle, measured = bundle_directory(), Measured()
     with (
@@ -61,15 +68,22 @@ def main() -> None:
         running_cluster(bundle, Path(name), lab_name=LAB_NAME) as cluster,
         prepared_ground(cluster, bundle) as ground,
     ):
-        _measure(measured, ground, bundle, Path(name), given.runs, given.many)
+        measured.load.append(os.getloadavg()[0])
+        if given.runs:
+            _measure(measured, ground, bundle, Path(name), given.runs)
+        if given.many:
+            _measure_many(measured, ground, given.many)
+        if given.life:
+            measured.use = use(ground, f"{LAB_NAME}-management", "idle")
+            measured.life = steps(ground, "life")
+        measured.load.append(os.getloadavg()[0])
     OUTPUT.parent.mkdir(parents=True, exist_ok=True)
     OUTPUT.write_text(json.dumps(asdict(measured), indent=2) + "\n", encoding="utf-8")
     print("\n".join(report(measured)))
     print(f"all numbers: {OUTPUT}")
 
 
-def _measure(measured: Measured, ground: Ground, bundle: Path, directory: Path, runs: int, many: int) -> None:
-    measured.load.append(os.getloadavg()[0])
+def _measure(measured: Measured, ground: Ground, bundle: Path, directory: Path, runs: int) -> None:
     manifests = FinishedManifests(ground, directory, _REFERENCE)
     for number in range(1, runs + 1):
         measured.bare.append(bare_process(bundle))
@@ -81,16 +95,27 @@ def _measure(measured: Measured, ground: Ground, bundle: Path, directory: Path, 
         last = measured.bare[-1], measured.manifests[-1], measured.module[-1].ready_s
         print(f"run {number} of {runs}: bare {last[0]:.2f} s, manifests {last[1]:.2f} s, module {last[2]:.2f} s", flush=True)
     ground.remove(_REFERENCE)
-    if many:
-        tenants = [f"many-{number}" for number in range(1, many + 1)]
-        measured.many = ground.module(*tenants)
-        measured.restarts = ground.restarts()
-        ground.remove(*tenants)
-    measured.load.append(os.getloadavg()[0])
+
+
+def _measure_many(measured: Measured, ground: Ground, number: int) -> None:
+    tenants = [f"many-{one}" for one in range(1, number + 1)]
+    measured.many = ground.module(*tenants)
+    measured.restarts = ground.restarts()
+    ground.remove(*tenants)
 
 
 def report(measured: Measured) -> list[str]:
     """The lines of the tables."""
+    return [
+        *(_one(measured) if measured.module else []),
+        *_many(measured),
+        *_life(measured.life),
+        *_use(measured.use),
+        f"load average of the machine: {', '.join(f'{load:.1f}' for load in measured.load)}",
+    ]
+
+
+def _one(measured: Measured) -> list[str]:
     module = measured.module
     ready = [call.ready_s for call in module]
     return [
@@ -108,8 +133,6 @@ def report(measured: Measured) -> list[str]:
         "",
         _ratio("c / b", ready, measured.manifests, _WANTED["manifests"]),
         _ratio("c / a", ready, measured.bare, _WANTED["bare"]),
-        *_many(measured),
-        f"load average of the machine: {', '.join(f'{load:.1f}' for load in measured.load)}",
     ]
 
 
@@ -141,6 +164,34 @@ def _many(measured: Measured) -> list[str]:
     ready = sum(tenant["phase"] == "Ready" for tenant in many.tenants)
     took = f"{count} tenants in one call: {ready} Ready after {many.total_s:.1f} s"
     return ["", f"{took}, {measured.restarts} container restarts, processor time per tenant {many.cpu_s / count:.2f} s"]
+
+
+def _life(seconds: dict[str, float]) -> list[str]:
+    if not seconds:
+        return []
+    return [
+        "",
+        "steps of a life, 2 replicas, each until ready again: seconds",
+        *(f"{step:64} {took:7.2f}" for step, took in seconds.items()),
+    ]
+
+
+def _use(found: dict[str, Use]) -> list[str]:
+    if not found:
+        return []
+    heads = ("PSS MiB", "reference", "RSS MiB", "idle m", "start CPU s")
+    lines = [
+        "",
+        f"{'one replica, idle: memory and processor of each container':28}",
+        f"{'':28} " + " ".join(f"{head:>11}" for head in heads),
+    ]
+    for program, item in found.items():
+        reference = _REFERENCE_PSS.get(program, "")
+        lines.append(
+            f"{program:28} {item.pss_mib:11.1f} {reference:>11} {item.rss_mib:11.1f} {item.idle_cpu_m:11.1f} {item.start_cpu_s:11.2f}"
+        )
+    ours = sum(item.pss_mib for program, item in found.items() if program in _REFERENCE_PSS)
+    return [*lines, f"{'the three of the reference':28} {ours:11.1f} {sum(_REFERENCE_PSS.values()):11}"]
 
 
 if __name__ == "__main__":

@@ -41,10 +41,20 @@ def cache_directory() -> Path:
 def bundle_directory() -> Path:
     """Return the bundle's folder: BUNDLE_DIR, else the cached bundle of kubernetes_version(). Raises MissingBundleError."""
     given = os.environ.get("BUNDLE_DIR")
+    return _with_manifest(Path(given)) if given else bundle_of(kubernetes_version())
+
+
+def bundle_of(version: str) -> Path:
+    """Return the folder of the cached bundle of one Kubernetes version. Raises MissingBundleError."""
     machine = platform.machine()
-    path = Path(given) if given else cache_directory() / "bundles" / f"{kubernetes_version()}-{_ARCHITECTURES.get(machine, machine)}"
+    return _with_manifest(
+        cache_directory() / "bundles" / f"{version}-{_ARCHITECTURES.get(machine, machine)}", f" KUBERNETES_VERSION={version}"
+    )
+
+
+def _with_manifest(path: Path, argument: str = "") -> Path:
     if not (path / "manifest.json").is_file():
-        raise MissingBundleError(f"no bundle in {path}: run make bundle")
+        raise MissingBundleError(f"no bundle in {path}: run make bundle{argument}")
     return path
 
 

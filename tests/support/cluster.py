@@ -30,21 +30,22 @@ class PlaybookError(Exception):
 
 @dataclass(frozen=True)
 class Cluster:
-    """A running management cluster. directory is where playbooks put kubeconfigs."""
+    """A running management cluster. directory is where playbooks put kubeconfigs; workers: whether the lab has machines for a tenant's workers too."""
 
     lab_name: str
     directory: Path
+    workers: bool = False
 
     @property
     def kubeconfig(self) -> Path:
         """Path of the administrator's kubeconfig."""
         return self.directory / "management.kubeconfig"
 
-    def playbook(self, name: str, **variables: Any) -> str:
-        """Run one of the collection's playbooks on the machines of this lab; return its output. Raises PlaybookError."""
+    def playbook(self, name: str | Path, **variables: Any) -> str:
+        """Run one of the collection's playbooks, or one in a file, on the machines of this lab; return its output. Raises PlaybookError."""
         done = run_command(self.command(name, **variables))
         if done.status:
-            raise PlaybookError(f"hosted.kubernetes.{name} ended with status {done.status}:\n{done.output[-6000:]}")
+            raise PlaybookError(f"playbook {name} ended with status {done.status}:\n{done.output[-6000:]}")
         return done.output
 
     @contextlib.contextmanager
@@ -55,19 +56,21 @@ class Cluster:
         yield
         self.playbook("datastore", datastore_tasks="absent", **named)
 
-    def command(self, name: str, **variables: Any) -> list[str]:
-        """The command line of such a playbook. The lab has no workers: their plays have no hosts to run on."""
-        every = {"lab_name": self.lab_name, "demo_dir": str(self.directory), "lab_groups": ["management"], **variables}
-        return command(f"hosted.kubernetes.{name}", "--limit", "localhost,management", inventory=DEMO, variables=every)
+    def command(self, name: str | Path, **variables: Any) -> list[str]:
+        """The command line of such a playbook. In a lab without workers their plays have no hosts to run on."""
+        groups = ["management", *(["workers"] if self.workers else [])]
+        every = {"lab_name": self.lab_name, "demo_dir": str(self.directory), "lab_groups": groups, **variables}
+        playbook = name if isinstance(name, Path) else f"hosted.kubernetes.{name}"
+        return command(playbook, "--limit", ",".join(["localhost", *groups]), inventory=DEMO, variables=every)
 
 
 @contextlib.contextmanager
-def running_cluster(bundle: Path, directory: Path, *, lab_name: str = LAB_NAME) -> Iterator[Cluster]:
-    """Boot one machine, make a cluster on it, and remove the machine when the block ends, however it ends.
+def running_cluster(bundle: Path, directory: Path, *, lab_name: str = LAB_NAME, workers: bool = False) -> Iterator[Cluster]:
+    """Boot a machine, make a cluster on it, and remove the machine when the block ends, however it ends.
 
-    bundle: folder as made by the role bundle. Needs root. Raises PlaybookError.
+    bundle: folder as made by the role bundle. workers: boot two more machines, bare ones. Needs root. Raises PlaybookError.
     """
-    cluster = Cluster(lab_name, directory)
+    cluster = Cluster(lab_name, directory, workers)
     is_kept = bool(os.environ.get("KEEP_LAB"))
     try:
         if not is_kept:

@@ -144,7 +144,7 @@ class Tenant:
             },
         }
         for path, value in (changes or {}).items():
-            _set(result["spec"], path.split("."), value)
+            set_field(result["spec"], path, value)
         return result
 
     def request(self, definition: Any = None, *, changes: Mapping[str, Any] | None = None, **options: Any) -> Request:
@@ -295,13 +295,15 @@ def _short(text: str) -> str:
     return f"{kind} {name.rpartition('/')[2]}"
 
 
-def _set(node: Json, keys: list[str], value: Any) -> None:
-    for key in keys[:-1]:
+def set_field(node: Json, path: str, value: Any) -> None:
+    """Set a field by its path with dots; None removes it."""
+    *above, last = path.split(".")
+    for key in above:
         node = node.setdefault(key, {})
     if value is None:
-        node.pop(keys[-1], None)
+        node.pop(last, None)
     else:
-        node[keys[-1]] = copy.deepcopy(value)
+        node[last] = copy.deepcopy(value)
 
 
 def run_and_die(

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     _Extension = TypeVar("_Extension", bound=x509.ExtensionType)
 
 BACKDATE: Final = timedelta(minutes=5)
+LEAF_VALIDITY: Final = timedelta(days=365)
 """Certificates are valid from this long ago, so that hosts with a slow clock accept them (kubeadm's CertificateBackdate)."""
 
 
@@ -86,7 +87,7 @@ def new_leaf(
     *,
     algorithm: KeyAlgorithm,
     now: datetime,
-    validity: timedelta = timedelta(days=365),
+    validity: timedelta = LEAF_VALIDITY,
 ) -> KeyPair:
     """Make a key and a certificate signed by ca; it ends after validity or with the CA, whichever is first.
 

@@ -17,6 +17,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._api.share impor
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.tenant_control_plane import KIND, parse
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.client import Client
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.errors import NotFoundError
+from ansible_collections.hosted.kubernetes.plugins.module_utils._pki.certificates import LEAF_VALIDITY
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.definitions import read_manifests
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.deletion import Absent
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.engine import Engine, Settings
@@ -87,16 +88,26 @@ def _present(client: Client, request: Request, settings: Settings) -> list[Outco
     else:
         definitions, manage = _definitions(request), True
         check_all(definitions, all_stored(client))
+    renew_before = _renew_before(request)
     desired = [
         Desired(
             parse(definition),
             manage_resource=manage,
             rollout_now=request.rollout_now,
-            renew_before=timedelta(days=request.renew_before_days),
+            renew_before=renew_before,
         )
         for definition in definitions
     ]
     return Engine(client, settings).present(desired)
+
+
+def _renew_before(request: Request) -> timedelta:
+    days, most = request.renew_before_days, LEAF_VALIDITY.days - 1
+    if not 0 <= days <= most:
+        raise InvalidError(
+            f"renew_before is {days}; give from 0 to {most}, so that a new certificate, which lives {most + 1} days, is not due at once"
+        )
+    return timedelta(days=days)
 
 
 def _absent(client: Client, request: Request, settings: Settings) -> list[Outcome]:

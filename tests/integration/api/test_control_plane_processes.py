@@ -10,15 +10,23 @@ import http
 import json
 import shutil
 import signal
+import socket
+import socketserver
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.connection import client_from_kubeconfig
+from ansible_collections.hosted.kubernetes.tests.support import prober
 from ansible_collections.hosted.kubernetes.tests.support.control_plane import Changes, ControlPlane, prepared
+from ansible_collections.hosted.kubernetes.tests.support.processes import free_ports
 
 Prepare = Callable[[Changes], AbstractContextManager[ControlPlane]]
 
@@ -110,3 +118,64 @@ def test_a_stopping_api_server_serves_on_and_then_ends_its_watches(control_plane
         process.wait(30)
         elapsed = time.monotonic() - started
         assert 2 <= elapsed < 15, f"ended after {elapsed:.0f} s: the delay, and not the minute that open watches would cost"
+
+
+class Forwarder(socketserver.ThreadingTCPServer):
+    """Passes new connections on to one port, as a Service does to ready pods; those that are open stay where they are."""
+
+    daemon_threads = True
+    port = 0
+
+
+class Forwarded(socketserver.BaseRequestHandler):
+    """One connection."""
+
+    def handle(self) -> None:
+        assert isinstance(self.server, Forwarder)
+        with socket.create_connection(("127.0.0.1", self.server.port)) as behind:
+            back = threading.Thread(target=_pass_on, args=(behind, self.request))
+            back.start()
+            _pass_on(self.request, behind)
+            back.join()
+
+
+def _pass_on(source: socket.socket, sink: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while data := source.recv(1 << 16):
+            sink.sendall(data)
+        sink.shutdown(socket.SHUT_WR)
+
+
+def test_no_request_fails_when_one_api_server_gives_way_to_another(control_plane: ControlPlane, tmp_path: Path) -> None:
+    """One address for both; that the first one stops is noticed a second later, as endpoints and proxies take their time."""
+    (port,) = free_ports(1)
+    other_argv = [f"--secure-port={port}" if flag.startswith("--secure-port=") else flag for flag in control_plane.argv["kube-apiserver"]]
+    folder = tmp_path / "other"
+    folder.mkdir()
+    other = replace(control_plane, argv={"kube-apiserver": other_argv}, ports={"kube-apiserver": port}, directory=folder)
+    with contextlib.ExitStack() as stack:
+        forwarder = stack.enter_context(Forwarder(("127.0.0.1", 0), Forwarded))
+        forwarder.port = control_plane.ports["kube-apiserver"]
+        threading.Thread(target=forwarder.serve_forever, daemon=True).start()
+        stack.callback(forwarder.shutdown)
+        first = stack.enter_context(control_plane.run("kube-apiserver", "/readyz"))
+        stack.enter_context(control_plane.run("kube-controller-manager", "/healthz"))
+        stack.enter_context(other.run("kube-apiserver", "/readyz"))
+        url = f"https://127.0.0.1:{forwarder.server_address[1]}"
+        client = stack.enter_context(client_from_kubeconfig(control_plane.kubeconfig.read_bytes(), server=url))
+        asking = stack.enter_context(prober.outside(client, tmp_path))
+        since = datetime.now(UTC)
+        time.sleep(1)
+        first.send_signal(signal.SIGTERM)
+        time.sleep(1)
+        forwarder.port = port
+        first.wait(60)
+        time.sleep(2)
+        until = datetime.now(UTC)
+        time.sleep(1)
+        probes = prober.read_probes(asking.output(since))
+    for protocol in prober.PROTOCOLS:
+        found = prober.summary(probes, protocol, since, until)
+        print(f"{protocol}: {found}")
+        assert found.requests > 30
+        assert found.failures == ()

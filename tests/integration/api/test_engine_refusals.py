@@ -100,6 +100,12 @@ def test_definition_of_another_shape(tenant: Tenant, definition: Any) -> None:
     assert re.search(r"must be a mapping|is missing|is empty", refused(tenant, definition=definition))
 
 
+@pytest.mark.parametrize("days", [-1, 365])
+def test_certificates_that_would_always_be_due(tenant: Tenant, days: int) -> None:
+    assert refused(tenant, renew_before_days=days).startswith(f"renew_before is {days}; give from 0 to 364, so that")
+    assert tenant.left() == []
+
+
 def test_no_definition_and_no_resource(tenant: Tenant) -> None:
     assert refused(tenant, name="acme") == f"TenantControlPlane {tenant.key}: does not exist; give its definition to create it"
 

@@ -36,7 +36,9 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.info 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.observe import observe_tenant, secret_state
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.serving import presented
 from ansible_collections.hosted.kubernetes.plugins.modules import tenant_kubeconfig
+from ansible_collections.hosted.kubernetes.tests.support import prober
 from ansible_collections.hosted.kubernetes.tests.support.cluster import Cluster
+from ansible_collections.hosted.kubernetes.tests.support.life import EXTRA_ARGS, Life
 from ansible_collections.hosted.kubernetes.tests.support.modules import run_module
 from ansible_collections.hosted.kubernetes.tests.support.tenants import Run, assert_predicted, recorded_run, run_and_die
 
@@ -338,6 +340,22 @@ def test_scaling_replaces_no_pod(fleet: Fleet, acme: Json) -> None:
     _assert_mended(fleet, two, budget, {"create"})
     assert fleet.run(acme).changed
     assert len(fleet.pods("acme")) == 1
+
+
+def test_no_request_fails_while_a_tenant_is_changed(fleet: Fleet, tmp_path: Path) -> None:
+    """From outside; with workers, from inside and through an upgrade it is tried by tests/integration/life."""
+    definition = fleet.definition("steady", replicas=2)
+    endpoint = fleet.run(definition).tenant["endpoint"]
+    life = Life(fleet.client, NAMESPACE, "steady")
+
+    def change() -> None:
+        life.scale(3, 1, 2)
+        life.renew()
+        life.change({EXTRA_ARGS: ["--v=1"]})
+
+    with fleet.inside("steady", endpoint) as inside, prober.outside(inside, tmp_path) as asking:
+        prober.Measurement([asking]).during("scaling, renewal and another argument", change)
+    life.delete()
 
 
 def test_an_endpoint_that_only_workers_reach(fleet: Fleet) -> None:
