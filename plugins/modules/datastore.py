@@ -9,7 +9,7 @@ module: datastore
 short_description: Datastore that tenant control planes share
 description:
   - Creates, changes or deletes a C(DataStore) resource (C(kamaji.clastix.io/v1alpha1)) in the management cluster, and looks whether the
-    store behind it can serve tenants. It connects with the given credentials, checks that the store (of an etcd, a majority) answers, that
+    store behind it can serve tenants. It connects with the given credentials, checks that the store answers (of etcd a majority), that
     it authenticates its users, that this user may administer it, and how much of its quota is used.
   - The finding is written into the resource's status (C(ready), C(conditions), C(usedBy)) and returned in RV(probe).
   - Endpoints that are names of Services of the management cluster, such as C(etcd.hosted-kubernetes-system.svc:2379), are reached by
@@ -184,7 +184,7 @@ probe:
       description: The oldest version among its members.
       type: str
     latency_ms:
-      description: Duration of one read (etcd: that needs a majority).
+      description: Duration of one read, of etcd one that needs a majority.
       type: float
     db_size_bytes:
       description: Size of the largest member's database; for SQL servers of all databases this user may look at.

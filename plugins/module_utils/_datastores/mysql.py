@@ -10,13 +10,13 @@ Tenants get no right to store code (views, triggers, routines, events), so that 
 
 from __future__ import annotations
 
+import contextlib
 import re
 import secrets
-import time
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
-from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores import driver, errors, sql
+from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores import driver, sql
 from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.driver import PASSWORD, Isolation, IsolationState
 from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.mysql_session import (
     PRODUCT,
@@ -25,6 +25,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.mysq
     rows,
 )
 from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.sql import ACCESS, DATABASE, USER, Login, Target, Way
+from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.sql_driver import SqlDriver
 
 _SYSTEM: Final = frozenset({"information_schema", "mysql", "performance_schema", "sys", "test"})
 _USERS: Final = frozenset({"mariadb.sys", "mysql", "mysql.infoschema", "mysql.session", "mysql.sys", "public"})
@@ -37,7 +38,6 @@ _SERVER_RIGHTS: Final = ("CREATE USER", "PROCESS")
 _GRANTABLE: Final = (*GRANTS, "DROP")
 _KILL: Final = ("CONNECTION_ADMIN", "CONNECTION ADMIN", "SUPER")
 _OLDEST: Final = {"MySQL": (8, 0), "MariaDB": (10, 5)}
-_NEARLY_ALL: Final = 0.8
 _NO_TABLE: Final = (1049, 1146)
 _NO_THREAD: Final = 1094
 
@@ -65,62 +65,25 @@ def _argument(name: str) -> str:
     return identifier(name).replace("%", "%%")
 
 
-class MysqlDriver:
+class MysqlDriver(SqlDriver):
     """Implements driver.Driver for MySQL 8.0, MariaDB 10.5 and newer. login: the administrator's."""
 
-    parts = sql.PARTS
     # A user with rights on its database could make it anew.
     purge_parts = (USER, DATABASE)
+    a_read = "SELECT COUNT(*) FROM information_schema.SCHEMATA"
 
     def __init__(self, way: Way, login: Login) -> None:
-        self.name = way.name
-        self._way = way
-        self._login = login
         self._sessions = Sessions(way)
-        self._administration = Administration(self._sessions, login)
+        super().__init__(way, login, Administration(self._sessions, login))
         self._rules: sql.NameRules | None = None
-
-    def __enter__(self) -> MysqlDriver:
-        return self
-
-    def __exit__(self, *_exception: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        self._administration.close()
-        self._way.tls.close()
 
     # Probing
 
-    def probe(self) -> driver.Probe:
-        self._run("be asked", "SELECT 1")
-        started = time.monotonic()
-        self._run("be asked", "SELECT COUNT(*) FROM information_schema.SCHEMATA")
-        latency_ms = (time.monotonic() - started) * 1000
-        members = tuple(self._probe_member(target) for target in self._way.targets)
-        answering = [item for item in members if item.error is None]
-        return driver.Probe(
-            version=min((item.version for item in answering), key=_version_key, default=""),
-            latency_ms=round(latency_ms, 1),
-            db_size_bytes=max((item.db_size_bytes for item in answering), default=0),
-            quota_bytes=None,
-            members=members,
-            problems=tuple(self._problems(members)),
-            warnings=tuple(self._warnings(members)),
-            tenants=self._count_tenants(),
-        )
-
-    def _probe_member(self, target: Target) -> driver.Member:
-        try:
-            session = self._sessions.open_one(target, self._login)
-        except errors.DatastoreError as error:
-            return driver.Member(str(target.endpoint), "", "", False, 0, error.result.get("reason", error.msg))
-        try:
+    def _ask_member(self, target: Target) -> tuple[str, bool, int]:
+        with contextlib.closing(self._sessions.open_one(target, self._login)) as session:
             version, standby = rows(session, "SELECT VERSION(), @@global.read_only")[0]
             size = rows(session, "SELECT COALESCE(SUM(DATA_LENGTH + INDEX_LENGTH), 0) FROM information_schema.TABLES")[0][0]
-        finally:
-            session.close()
-        return driver.Member(str(target.endpoint), "", version, not standby, int(size))
+        return version, bool(standby), size
 
     def _problems(self, members: Sequence[driver.Member]) -> list[str]:
         have = self._run(
@@ -143,7 +106,7 @@ class MysqlDriver:
         return found + [
             f"{item.endpoint} is {_product(item.version)} {item.version}, which is too old; upgrade it to MySQL 8.0 or MariaDB 10.5 or newer"
             for item in members
-            if item.error is None and _version_key(item.version)[:2] < _OLDEST[_product(item.version)]
+            if sql.version_key(item.version) < _OLDEST[_product(item.version)]
         ]
 
     def _open_databases(self) -> list[str]:
@@ -158,13 +121,9 @@ class MysqlDriver:
         names = ", ".join(name for (name,) in everybody)
         return [f"everybody may use databases {names}, also those of tenants with such names; revoke it (mariadb-secure-installation)"]
 
-    def _warnings(self, members: Sequence[driver.Member]) -> list[str]:
-        found = [f"{item.endpoint} does not answer: {item.error}" for item in members if item.error]
+    def _warnings(self) -> list[str]:
         used = int(self._run("be asked", "SHOW GLOBAL STATUS LIKE 'Threads_connected'")[0][1])
-        most = int(self._run("be asked", "SELECT @@global.max_connections")[0][0])
-        if used >= _NEARLY_ALL * most:
-            found.append(f"{used} of {most} connections are in use; raise max_connections")
-        return found
+        return sql.nearly_full(used, int(self._run("be asked", "SELECT @@global.max_connections")[0][0]))
 
     def _count_tenants(self) -> int:
         """Databases besides the server's own."""
@@ -177,7 +136,7 @@ class MysqlDriver:
         """Four calls; detailed is one login per share whose password is known. keys: a database is all that can hold any."""
         users, databases = self._find(isolations)
         there = [item for item in isolations if item.user in users]
-        passwords = sql.check_passwords(there, self._accepts) if detailed else {}
+        passwords = self._passwords(there, detailed)
         return {
             item.schema: self._state(item, users.get(item.user), item.schema in databases, passwords.get(item.schema))
             for item in isolations
@@ -318,9 +277,6 @@ class MysqlDriver:
     def _accepts(self, isolation: Isolation) -> bool | None:
         return self._sessions.accepts(Login(isolation.user, isolation.password or ""))
 
-    def _run(self, doing: str, query: str, arguments: Sequence[Any] = (), *, ignore: Sequence[int] = ()) -> list[tuple[Any, ...]]:
-        return self._administration.run(doing, query, arguments, ignore=ignore)
-
 
 def _grantee(user: str) -> str:
     return f"'{user}'@'%'"
@@ -333,7 +289,3 @@ def _text(value: Any) -> str:
 
 def _product(version: str) -> str:
     return "MariaDB" if "mariadb" in version.lower() else "MySQL"
-
-
-def _version_key(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in re.findall(r"\d+", version)[:3])

@@ -5,14 +5,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import socket
 import ssl
-import threading
 from collections.abc import Sequence
 from typing import Any, Final
 
-from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores import diagnose, errors
+from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores import diagnose, errors, sql_driver
 from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.diagnose import Fault
 from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.library_pymysql import pymysql
 from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.sql import Login, Target, Way
@@ -50,30 +48,17 @@ def login_fault(error: Any, user: str) -> Fault:
     return Fault(errors.DatastoreError, f"does not let us in ({said})", "see its log")
 
 
-class Sessions:
+class Sessions(sql_driver.Sessions):
     """Opens sessions with the servers of one store."""
 
     def __init__(self, way: Way) -> None:
-        self.way = way
-        self._preferred = 0
+        super().__init__(way)
         self._context = ssl.create_default_context(cadata=way.tls.ca_certificate.decode())
         if way.tls.has_client:
             self._context.load_cert_chain(way.tls.certificate, way.tls.key)
 
     def open(self, login: Login) -> Any:
-        """Open a session with an endpoint that takes writes, trying all of them. Raises DatastoreError with the first one's reason."""
-        targets, first, failures = self.way.targets, self._preferred, []
-        for offset in range(len(targets)):
-            index = (first + offset) % len(targets)
-            try:
-                session = self.open_one(targets[index], login)
-                self._refuse_standby(targets[index], session)
-            except errors.DatastoreError as error:
-                failures.append(error)
-            else:
-                self._preferred = index
-                return session
-        raise next((item for item in failures if not isinstance(item, errors.DatastoreUnreachableError)), failures[0])
+        return self.first(lambda target: self._refuse_standby(target, self.open_one(target, login)))
 
     def open_one(self, target: Target, login: Login) -> Any:
         """Open a session with one endpoint, whether it takes writes or not."""
@@ -134,11 +119,12 @@ class Sessions:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return connection
 
-    def _refuse_standby(self, target: Target, session: Any) -> None:
+    def _refuse_standby(self, target: Target, session: Any) -> Any:
         if rows(session, "SELECT @@global.read_only")[0][0]:
             session.close()
             fault = Fault(errors.DatastoreUnreachableError, "takes no writes (read_only is on)", "list the primary too in spec.endpoints")
             raise self.way.error(PRODUCT, target, fault)
+        return session
 
 
 def rows(session: Any, query: str, arguments: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
@@ -148,56 +134,23 @@ def rows(session: Any, query: str, arguments: Sequence[Any] = ()) -> list[tuple[
         return list(cursor.fetchall())
 
 
-class Administration:
-    """One session of the administrator, opened again when it was lost or its server takes no writes any more. Thread-safe."""
+class Administration(sql_driver.Administration):
+    """The administrator's session. Codes are the server's numbers."""
 
     def __init__(self, sessions: Sessions, login: Login) -> None:
-        self._sessions = sessions
-        self._login = login
-        self._session: Any = None
-        self._lock = threading.RLock()
+        super().__init__(sessions, login, pymysql.err.Error)
 
-    def run(self, doing: str, query: str, arguments: Sequence[Any] = (), *, ignore: Sequence[int] = ()) -> list[tuple[Any, ...]]:
-        """Run one statement and return its rows. doing: completes "cannot" in an error. ignore: numbers that mean: already so.
+    def _execute(self, query: Any, arguments: Sequence[Any]) -> list[tuple[Any, ...]]:
+        return rows(self._open(), query, arguments)
 
-        Every statement can be repeated, so it is, once, when the session was lost.
-        """
-        with self._lock:
-            try:
-                return self._run_once(query, arguments, ignore)
-            except pymysql.err.Error as error:
-                if not self._is_lost(error):
-                    raise self._sessions.translate(error, doing) from error
-            try:
-                return self._run_once(query, arguments, ignore)
-            except pymysql.err.Error as error:
-                raise self._sessions.translate(error, doing) from error
+    def _code(self, error: Any) -> Any:
+        return _said(error)[0]
 
-    def close(self) -> None:
-        with self._lock, contextlib.suppress(pymysql.err.Error, OSError):
-            if self._session is not None:
-                self._session.close()
-            self._session = None
-
-    def _run_once(self, query: str, arguments: Sequence[Any], ignore: Sequence[int]) -> list[tuple[Any, ...]]:
-        try:
-            return rows(self._open(), query, arguments)
-        except pymysql.err.Error as error:
-            if _said(error)[0] in ignore:
-                return []
-            raise
-
-    def _open(self) -> Any:
-        if self._session is None:
-            self._session = self._sessions.open(self._login)
-        return self._session
+    def _is_closed(self) -> bool:
+        return not self._session.open
 
     def _is_lost(self, error: Any) -> bool:
-        """Whether the session is of no use any more; the next statement opens another."""
-        if _said(error)[0] not in (*_LOST, *_READ_ONLY):
-            return False
-        self.close()
-        return True
+        return self._code(error) in (*_LOST, *_READ_ONLY)
 
 
 def _said(error: Any) -> tuple[int, str]:

@@ -13,12 +13,10 @@ its own (row security, expressions of indexes, views). Rows are counted with the
 
 from __future__ import annotations
 
-import re
-import time
 from collections.abc import Sequence
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
-from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores import driver, errors, sql
+from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores import driver, sql
 from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.driver import PASSWORD, Isolation, IsolationState
 from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.library_psycopg import psycopg
 from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.library_psycopg import sql as compose
@@ -30,12 +28,12 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.post
     Sessions,
 )
 from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.sql import ACCESS, DATABASE, USER, Login, Target, Way
+from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.sql_driver import SqlDriver
 
 RULES: Final = sql.NameRules(
     PRODUCT, 63, 63, frozenset({MAINTENANCE, "template0", "template1"}), frozenset({"none", "public", "postgres"}), "pg_"
 )
 OLDEST: Final = 13
-_NEARLY_ALL: Final = 0.8
 _ROLE_EXISTS: Final = "42710"
 _DATABASE_EXISTS: Final = ("42P04", "23505")
 _NO_TABLE: Final = "42P01"
@@ -89,56 +87,26 @@ class _Database(NamedTuple):
     others: list[str]
 
 
-class PostgresqlDriver:
+class PostgresqlDriver(SqlDriver):
     """Implements driver.Driver for PostgreSQL 13 and newer. login: the administrator's."""
 
-    parts = sql.PARTS
     purge_parts = (DATABASE, USER)
+    a_read = "SELECT count(*) FROM pg_database"
 
     def __init__(self, way: Way, login: Login) -> None:
-        self.name = way.name
-        self._way = way
-        self._login = login
         self._sessions = Sessions(way)
-        self._administration = Administration(self._sessions, login)
-
-    def __enter__(self) -> PostgresqlDriver:
-        return self
-
-    def __exit__(self, *_exception: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        self._administration.close()
-        self._way.tls.close()
+        self._administration: Administration = Administration(self._sessions, login)
+        super().__init__(way, login, self._administration)
 
     # Probing
 
-    def probe(self) -> driver.Probe:
-        self._run("be asked", "SELECT 1")
-        started = time.monotonic()
-        self._run("be asked", "SELECT count(*) FROM pg_database")
-        latency_ms = (time.monotonic() - started) * 1000
-        members = tuple(self._probe_member(target) for target in self._way.targets)
-        answering = [item for item in members if item.error is None]
-        return driver.Probe(
-            version=min((item.version for item in answering), key=_version_key, default=""),
-            latency_ms=round(latency_ms, 1),
-            db_size_bytes=max((item.db_size_bytes for item in answering), default=0),
-            quota_bytes=None,
-            members=members,
-            problems=tuple(self._problems(members)),
-            warnings=tuple(self._warnings(members)),
-            tenants=int(self._run("be asked", _TENANTS)[0][0]),
-        )
+    def _ask_member(self, target: Target) -> tuple[str, bool, int]:
+        with self._sessions.open_one(target, self._login, MAINTENANCE, ANY) as session:
+            version, standby, size = session.execute(_SERVER).fetchone()
+        return version.split()[0], standby, size
 
-    def _probe_member(self, target: Target) -> driver.Member:
-        try:
-            with self._sessions.open_one(target, self._login, MAINTENANCE, ANY) as session:
-                version, standby, size = session.execute(_SERVER).fetchone()
-        except errors.DatastoreError as error:
-            return driver.Member(str(target.endpoint), "", "", False, 0, error.result.get("reason", error.msg))
-        return driver.Member(str(target.endpoint), "", version.split()[0], not standby, size)
+    def _count_tenants(self) -> int:
+        return int(self._run("be asked", _TENANTS)[0][0])
 
     def _problems(self, members: Sequence[driver.Member]) -> list[str]:
         user, power, roles, databases, inherits = self._run("be asked", _RIGHTS)[0]
@@ -154,11 +122,11 @@ class PostgresqlDriver:
         return found + [
             f"{item.endpoint} is {PRODUCT} {item.version}; {OLDEST} is the oldest that can drop a database in use: upgrade it"
             for item in members
-            if item.error is None and _version_key(item.version) < (OLDEST,)
+            if sql.version_key(item.version) < (OLDEST, 0)
         ]
 
-    def _warnings(self, members: Sequence[driver.Member]) -> list[str]:
-        found = [f"{item.endpoint} does not answer: {item.error}" for item in members if item.error]
+    def _warnings(self) -> list[str]:
+        found = []
         if self._run("be asked", _RIGHTS)[0][1]:
             found.append(f'the user "{self._login.user}" is a superuser; CREATEROLE and CREATEDB are enough (docs/datastores.md)')
         everybody = [name for (name,) in self._run("be asked", _OPEN_DATABASES)]
@@ -166,10 +134,7 @@ class PostgresqlDriver:
             found.append(
                 f"every tenant may connect to database {', '.join(everybody)}; REVOKE CONNECT ON DATABASE … FROM PUBLIC (docs/datastores.md)"
             )
-        used, most = self._run("be asked", _CONNECTIONS)[0]
-        if used >= _NEARLY_ALL * most:
-            found.append(f"{used} of {most} connections are in use; raise max_connections")
-        return found
+        return found + sql.nearly_full(*self._run("be asked", _CONNECTIONS)[0])
 
     # Shares of tenants
 
@@ -177,7 +142,7 @@ class PostgresqlDriver:
         """Two calls; detailed is one login per share whose password is known. keys: a database is all that can hold any."""
         roles, databases = self._find(isolations)
         there = [item for item in isolations if item.user in roles]
-        passwords = sql.check_passwords(there, self._accepts) if detailed else {}
+        passwords = self._passwords(there, detailed)
         return {
             item.schema: self._state(item, roles.get(item.user), databases.get(item.schema), passwords.get(item.schema))
             for item in isolations
@@ -299,9 +264,6 @@ class PostgresqlDriver:
     def _accepts(self, isolation: Isolation) -> bool | None:
         return self._sessions.accepts(Login(isolation.user, isolation.password or ""), isolation.schema)
 
-    def _run(self, doing: str, query: Any, arguments: Sequence[Any] = (), *, ignore: Sequence[str] = ()) -> list[tuple[Any, ...]]:
-        return self._administration.run(doing, query, arguments, ignore=ignore)
-
 
 def _refusal(item: Isolation, role: _Role | None, database: _Database | None, administrator: str) -> str:
     """Why a share cannot have these names; empty when it can. What is there and not a tenant's is never taken over. Pure."""
@@ -318,7 +280,3 @@ def _refusal(item: Isolation, role: _Role | None, database: _Database | None, ad
 def _is_closed(item: Isolation, role: _Role, database: _Database) -> bool:
     """Whether the database is open to its owner and to nobody else, and its owner is nobody else."""
     return database.open and not database.others and not role.memberships
-
-
-def _version_key(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in re.findall(r"\d+", version)[:2])

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import socket
-import threading
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores import diagnose, errors
+from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores import diagnose, errors, sql_driver
 from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.diagnose import Fault
 from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.library_psycopg import psycopg
-from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.sql import Login, Target, Way
+from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.sql import Login, Target
 
 PRODUCT: Final = "PostgreSQL"
 MAINTENANCE: Final = "postgres"
@@ -84,26 +83,11 @@ def login_fault(text: str, user: str) -> Fault:
     return Fault(errors.DatastoreError, f"does not let us in ({said})", "see its log")
 
 
-class Sessions:
+class Sessions(sql_driver.Sessions):
     """Opens sessions with the servers of one store."""
 
-    def __init__(self, way: Way) -> None:
-        self.way = way
-        self._preferred = 0
-
     def open(self, login: Login, database: str = MAINTENANCE) -> Any:
-        """Open a session with an endpoint that takes writes, trying all of them. Raises DatastoreError with the first one's reason."""
-        targets, first, failures = self.way.targets, self._preferred, []
-        for offset in range(len(targets)):
-            index = (first + offset) % len(targets)
-            try:
-                session = self.open_one(targets[index], login, database, WRITABLE)
-            except errors.DatastoreError as error:
-                failures.append(error)
-            else:
-                self._preferred = index
-                return session
-        raise next((item for item in failures if not isinstance(item, errors.DatastoreUnreachableError)), failures[0])
+        return self.first(lambda target: self.open_one(target, login, database, WRITABLE))
 
     def open_one(self, target: Target, login: Login, database: str, attributes: str) -> Any:
         """Open a session with one endpoint. attributes: libpq's target_session_attrs."""
@@ -158,30 +142,12 @@ class Sessions:
         return kind(self.way.name, f"{PRODUCT} cannot {doing} ({said}); {remedy}", where=PRODUCT)
 
 
-class Administration:
-    """One session of the administrator, opened again when it was lost or its server takes no writes any more. Thread-safe."""
+class Administration(sql_driver.Administration):
+    """The administrator's session. Codes are SQL states."""
 
     def __init__(self, sessions: Sessions, login: Login) -> None:
-        self._sessions = sessions
-        self._login = login
-        self._session: Any = None
-        self._lock = threading.RLock()
-
-    def run(self, doing: str, query: Any, arguments: Sequence[Any] = (), *, ignore: Sequence[str] = ()) -> list[tuple[Any, ...]]:
-        """Run one statement and return its rows. doing: completes "cannot" in an error. ignore: states that mean: already so.
-
-        Every statement can be repeated, so it is, once, when the session was lost.
-        """
-        with self._lock:
-            try:
-                return self._run_once(query, arguments, ignore)
-            except psycopg.Error as error:
-                if not self._is_lost(error):
-                    raise self._sessions.translate(error, doing) from error
-            try:
-                return self._run_once(query, arguments, ignore)
-            except psycopg.Error as error:
-                raise self._sessions.translate(error, doing) from error
+        super().__init__(sessions, login, psycopg.Error)
+        self._all = sessions
 
     def verifier(self, login: Login) -> str:
         """What the server stores of a password (SCRAM): the password itself is never sent, nor can it be in a log."""
@@ -192,36 +158,22 @@ class Administration:
     @contextlib.contextmanager
     def elsewhere(self, database: str) -> Iterator[Administration]:
         """The same in another database."""
-        other = Administration(self._sessions, self._login)
-        other._session = self._sessions.open(self._login, database)
+        other = Administration(self._all, self._login)
+        other._session = self._all.open(self._login, database)
         try:
             yield other
         finally:
             other.close()
 
-    def close(self) -> None:
-        with self._lock:
-            if self._session is not None:
-                self._session.close()
-                self._session = None
+    def _execute(self, query: Any, arguments: Sequence[Any]) -> list[tuple[Any, ...]]:
+        cursor = self._open().execute(query, arguments or None)
+        return list(cursor.fetchall()) if cursor.description else []
 
-    def _open(self) -> Any:
-        if self._session is None:
-            self._session = self._sessions.open(self._login)
-        return self._session
+    def _code(self, error: Any) -> Any:
+        return error.sqlstate
 
-    def _run_once(self, query: Any, arguments: Sequence[Any], ignore: Sequence[str]) -> list[tuple[Any, ...]]:
-        try:
-            cursor = self._open().execute(query, arguments or None)
-            return list(cursor.fetchall()) if cursor.description else []
-        except psycopg.Error as error:
-            if error.sqlstate in ignore:
-                return []
-            raise
+    def _is_closed(self) -> bool:
+        return bool(self._session.closed)
 
     def _is_lost(self, error: Any) -> bool:
-        """Whether the session is of no use any more; the next statement opens another."""
-        if not self._session.closed and error.sqlstate != _READ_ONLY:
-            return False
-        self.close()
-        return True
+        return self._session is not None and (self._is_closed() or error.sqlstate == _READ_ONLY)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -27,6 +28,7 @@ TABLE: Final = "kine"
 """Where kine keeps a tenant's keys."""
 
 _LOGINS_AT_ONCE: Final = 8
+_NEARLY_ALL: Final = 0.8
 
 
 @dataclass(frozen=True)
@@ -160,3 +162,14 @@ def check_passwords(isolations: Sequence[Isolation], accepts: Callable[[Isolatio
         return {}
     with ThreadPoolExecutor(_LOGINS_AT_ONCE) as pool:
         return dict(zip((item.schema for item in known), pool.map(accepts, known), strict=True))
+
+
+def nearly_full(used: int, most: int) -> list[str]:
+    """A warning when connections get scarce."""
+    return [f"{used} of {most} connections are in use; raise max_connections"] if used >= _NEARLY_ALL * most else []
+
+
+def version_key(version: str) -> tuple[int, int]:
+    """Major and minor of a server's version, to compare."""
+    major, minor, *_rest = (*re.findall(r"\d+", version), "0", "0")
+    return int(major), int(minor)

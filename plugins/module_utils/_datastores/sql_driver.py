@@ -1,0 +1,181 @@
+# Copyright: hosted.kubernetes contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the drivers of SQL servers do alike: keep the administrator's session, choose among endpoints, probe."""
+
+from __future__ import annotations
+
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, Self
+
+from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores import driver, errors, sql
+from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.driver import Isolation
+from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.sql import Login, Target, Way
+
+
+class Sessions(ABC):
+    """Opens sessions with the servers of one store."""
+
+    def __init__(self, way: Way) -> None:
+        self.way = way
+        self._preferred = 0
+
+    def first(self, open_one: Callable[[Target], Any]) -> Any:
+        """Open a session with the first endpoint that gives one, the last good one first. Raises DatastoreError with the first reason."""
+        targets, first, failures = self.way.targets, self._preferred, []
+        for offset in range(len(targets)):
+            index = (first + offset) % len(targets)
+            try:
+                session = open_one(targets[index])
+            except errors.DatastoreError as error:
+                failures.append(error)
+            else:
+                self._preferred = index
+                return session
+        raise next((item for item in failures if not isinstance(item, errors.DatastoreUnreachableError)), failures[0])
+
+    @abstractmethod
+    def open(self, login: Login) -> Any:
+        """Open a session with an endpoint that takes writes, trying all of them."""
+
+    @abstractmethod
+    def translate(self, error: Any, doing: str) -> errors.DatastoreError:
+        """What an error of a statement means. doing: completes "cannot"."""
+
+
+class Administration(ABC):
+    """One session of the administrator, opened again when it was lost or its server takes no writes any more. Thread-safe."""
+
+    def __init__(self, sessions: Sessions, login: Login, failure: type[Exception]) -> None:
+        self._sessions = sessions
+        self._login = login
+        self._failure = failure
+        self._session: Any = None
+        self._lock = threading.RLock()
+
+    def run(self, doing: str, query: Any, arguments: Sequence[Any] = (), *, ignore: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Run one statement and return its rows. doing: completes "cannot" in an error. ignore: codes that mean: already so.
+
+        Every statement can be repeated, so it is, once, when the session was lost.
+        """
+        with self._lock:
+            try:
+                return self._run_once(query, arguments, ignore)
+            except self._failure as error:
+                if not self._is_lost(error):
+                    raise self._sessions.translate(error, doing) from error
+                self.close()
+            try:
+                return self._run_once(query, arguments, ignore)
+            except self._failure as error:
+                raise self._sessions.translate(error, doing) from error
+
+    def close(self) -> None:
+        with self._lock:
+            if self._session is not None and not self._is_closed():
+                self._session.close()
+            self._session = None
+
+    def _open(self) -> Any:
+        if self._session is None:
+            self._session = self._sessions.open(self._login)
+        return self._session
+
+    def _run_once(self, query: Any, arguments: Sequence[Any], ignore: Sequence[Any]) -> list[tuple[Any, ...]]:
+        try:
+            return self._execute(query, arguments)
+        except self._failure as error:
+            if self._code(error) in ignore:
+                return []
+            raise
+
+    @abstractmethod
+    def _execute(self, query: Any, arguments: Sequence[Any]) -> list[tuple[Any, ...]]: ...
+
+    @abstractmethod
+    def _code(self, error: Any) -> Any:
+        """The server's code of an error."""
+
+    @abstractmethod
+    def _is_closed(self) -> bool: ...
+
+    @abstractmethod
+    def _is_lost(self, error: Any) -> bool:
+        """Whether the session is of no use any more."""
+
+
+class SqlDriver(ABC):
+    """The half of driver.Driver that is the same for all. login: the administrator's."""
+
+    parts = sql.PARTS
+    a_read: ClassVar[str]
+
+    def __init__(self, way: Way, login: Login, administration: Administration) -> None:
+        self.name = way.name
+        self._way = way
+        self._login = login
+        self._administration = administration
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._administration.close()
+        self._way.tls.close()
+
+    def probe(self) -> driver.Probe:
+        self._run("be asked", "SELECT 1")
+        started = time.monotonic()
+        self._run("be asked", self.a_read)
+        latency_ms = (time.monotonic() - started) * 1000
+        members = tuple(self._member(target) for target in self._way.targets)
+        answering = [item for item in members if item.error is None]
+        silent = [f"{item.endpoint} does not answer: {item.error}" for item in members if item.error]
+        return driver.Probe(
+            version=min((item.version for item in answering), key=sql.version_key, default=""),
+            latency_ms=round(latency_ms, 1),
+            db_size_bytes=max((item.db_size_bytes for item in answering), default=0),
+            quota_bytes=None,
+            members=members,
+            problems=tuple(self._problems(answering)),
+            warnings=(*silent, *self._warnings()),
+            tenants=self._count_tenants(),
+        )
+
+    def _member(self, target: Target) -> driver.Member:
+        try:
+            version, standby, size = self._ask_member(target)
+        except errors.DatastoreError as error:
+            return driver.Member(str(target.endpoint), "", "", False, 0, error.result.get("reason", error.msg))
+        return driver.Member(str(target.endpoint), "", version, not standby, int(size))
+
+    def _passwords(self, isolations: Sequence[Isolation], detailed: bool) -> dict[str, bool | None]:
+        """Schema → whether the user has the password that is known; nothing about shares of which none is."""
+        return sql.check_passwords(isolations, self._accepts) if detailed else {}
+
+    def _run(self, doing: str, query: Any, arguments: Sequence[Any] = (), *, ignore: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        return self._administration.run(doing, query, arguments, ignore=ignore)
+
+    @abstractmethod
+    def _ask_member(self, target: Target) -> tuple[str, bool, int]:
+        """Version, whether it takes no writes, and size in bytes of one endpoint."""
+
+    @abstractmethod
+    def _problems(self, members: Sequence[driver.Member]) -> list[str]:
+        """What makes the store unusable. members: those that answer."""
+
+    @abstractmethod
+    def _warnings(self) -> list[str]: ...
+
+    @abstractmethod
+    def _count_tenants(self) -> int: ...
+
+    @abstractmethod
+    def _accepts(self, isolation: Isolation) -> bool | None:
+        """Whether its user is let in with its password; None when that was not found out."""
