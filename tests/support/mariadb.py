@@ -74,7 +74,7 @@ def running_mariadb(*, test_databases: bool = False, settings: tuple[str, ...] =
 @contextlib.contextmanager
 def session(server: Server, login: Login) -> Iterator[Any]:
     """A session with a server, to test what a login can do."""
-    with server.way() as way, contextlib.closing(Sessions(way).open(login)) as found:
+    with contextlib.closing(Sessions(server.way()).open(login)) as found:
         yield found
 
 

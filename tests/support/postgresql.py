@@ -71,7 +71,7 @@ def running_postgresql(*settings: str, authority: Authority | None = None) -> It
 @contextlib.contextmanager
 def session(server: Server, login: Login, database: str = MAINTENANCE) -> Iterator[Any]:
     """A session with a server, to test what a login can do."""
-    with server.way() as way, Sessions(way).open(login, database) as found:
+    with Sessions(server.way()).open(login, database) as found:
         yield found
 
 
@@ -95,7 +95,8 @@ def _program(name: str) -> str:
 
 def _is_ready(server: Server) -> bool:
     try:
-        with server.way() as way, Sessions(way).open_one(way.targets[0], OPERATOR, MAINTENANCE, ANY):
+        way = server.way()
+        with Sessions(way).open_one(way.targets[0], OPERATOR, MAINTENANCE, ANY):
             return True
     except errors.DatastoreError:
         return False

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api import datastore as api
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.datastore import Credentials, Endpoint
-from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.sql import Login, Target, TlsFiles, Way
+from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.sql import Login, Target, Tls, Way
 from ansible_collections.hosted.kubernetes.tests.support.certificates import Authority, Pair
 
 UNPRIVILEGED = "nobody"
@@ -59,11 +59,10 @@ class Server:
             }
         )
 
-    @contextlib.contextmanager
-    def way(self) -> Iterator[Way]:
+    def way(self) -> Way:
         """How the library reaches it."""
-        with contextlib.closing(TlsFiles(self.credentials(OPERATOR))) as tls:
-            yield Way("shared", (Target(Endpoint(self.host, self.port)),), tls, 5.0)
+        tls = Tls(self.authority.pair.certificate.read_bytes())
+        return Way("shared", (Target(Endpoint(self.host, self.port)),), tls, 5.0)
 
 
 def program(name: str, package: str, *folders: Path) -> str:

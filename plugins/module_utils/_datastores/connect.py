@@ -86,7 +86,8 @@ def _sql_way(
     for endpoint in datastore.endpoints:
         dialled = forward(endpoint) if forward else None
         targets.append(sql.Target(endpoint, Endpoint(*dialled) if dialled else None))
-    way = sql.Way(datastore.name, tuple(targets), sql.TlsFiles(credentials), timeout_s, explain)
+    tls = sql.Tls(credentials.ca_certificate or b"", credentials.client_certificate, credentials.client_key)
+    way = sql.Way(datastore.name, tuple(targets), tls, timeout_s, explain)
     return way, sql.Login(credentials.username, credentials.password)
 
 

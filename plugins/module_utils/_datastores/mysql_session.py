@@ -54,8 +54,9 @@ class Sessions(sql_driver.Sessions):
     def __init__(self, way: Way) -> None:
         super().__init__(way)
         self._context = ssl.create_default_context(cadata=way.tls.ca_certificate.decode())
-        if way.tls.has_client:
-            self._context.load_cert_chain(way.tls.certificate, way.tls.key)
+        if way.tls.client_certificate is not None:
+            with way.tls.files() as files:
+                self._context.load_cert_chain(files.certificate, files.key)
 
     def open(self, login: Login) -> Any:
         return self.first(lambda target: self._refuse_standby(target, self.open_one(target, login)))

@@ -93,24 +93,27 @@ class Sessions(sql_driver.Sessions):
         """Open a session with one endpoint. attributes: libpq's target_session_attrs."""
         tls, dialled = self.way.tls, target.dialled
         try:
-            return psycopg.connect(
-                host=target.endpoint.host,
-                hostaddr=dialled.host if dialled else None,
-                port=target.address.port,
-                user=login.user,
-                password=login.password,
-                dbname=database,
-                sslmode="verify-full",
-                sslrootcert=str(tls.ca),
-                sslcert=str(tls.certificate),  # absent unless the store has one; the person's own in ~/.postgresql is never sent
-                sslkey=str(tls.key),
-                gssencmode="disable",
-                target_session_attrs=attributes,
-                connect_timeout=max(2, round(self.way.timeout_s)),
-                application_name="hosted-kubernetes",
-                options=_OPTIONS,
-                autocommit=True,
-            )
+            with tls.files() as files:
+                return psycopg.connect(
+                    host=target.endpoint.host,
+                    hostaddr=dialled.host if dialled else None,
+                    port=target.address.port,
+                    user=login.user,
+                    password=login.password,
+                    dbname=database,
+                    sslmode="verify-full",
+                    sslrootcert=str(files.ca),
+                    sslcert=str(
+                        files.certificate
+                    ),  # named also when there is none, so that the person's own in ~/.postgresql is never sent
+                    sslkey=str(files.key),
+                    gssencmode="disable",
+                    target_session_attrs=attributes,
+                    connect_timeout=max(2, round(self.way.timeout_s)),
+                    application_name="hosted-kubernetes",
+                    options=_OPTIONS,
+                    autocommit=True,
+                )
         except psycopg.OperationalError as error:
             address, name = str(target.address), target.endpoint.host if dialled else None
             fault = diagnose.diagnose(address, name, tls.ca_certificate, self.way.timeout_s, start_tls)

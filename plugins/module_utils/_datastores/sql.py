@@ -5,15 +5,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
-from ansible_collections.hosted.kubernetes.plugins.module_utils._api.datastore import Credentials, Endpoint
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.datastore import Endpoint
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import InvalidError
 from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores import errors
 from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.diagnose import Fault
@@ -51,26 +52,32 @@ class Target:
         return self.dialled or self.endpoint
 
 
-class TlsFiles:
-    """Certificates and the key where the libraries read them: in files of a private directory, until close()."""
+class TlsFiles(NamedTuple):
+    """Paths of PEM files. certificate and key do not exist when there is no client certificate."""
 
-    def __init__(self, credentials: Credentials) -> None:
-        self._directory = tempfile.TemporaryDirectory(prefix="hosted-kubernetes-")
-        self.ca_certificate = credentials.ca_certificate or b""
-        self.has_client = credentials.client_certificate is not None
-        directory = Path(self._directory.name)
-        self.ca, self.certificate, self.key = directory / "ca.crt", directory / "client.crt", directory / "client.key"
-        for path, content in (
-            (self.ca, credentials.ca_certificate),
-            (self.certificate, credentials.client_certificate),
-            (self.key, credentials.client_key),
-        ):
-            if content is not None:
-                path.touch(mode=0o600)
-                path.write_bytes(content)
+    ca: Path
+    certificate: Path
+    key: Path
 
-    def close(self) -> None:
-        self._directory.cleanup()
+
+@dataclass(frozen=True)
+class Tls:
+    """How both sides prove who they are, PEM."""
+
+    ca_certificate: bytes
+    client_certificate: bytes | None = None
+    client_key: bytes | None = field(default=None, repr=False)
+
+    @contextlib.contextmanager
+    def files(self) -> Iterator[TlsFiles]:
+        """The same in files of a private directory, where the libraries read them: while a session is opened, not longer."""
+        with tempfile.TemporaryDirectory(prefix="hosted-kubernetes-") as name:
+            paths = TlsFiles(*(Path(name) / file for file in ("ca.crt", "client.crt", "client.key")))
+            for path, content in zip(paths, (self.ca_certificate, self.client_certificate, self.client_key), strict=True):
+                if content is not None:
+                    path.touch(mode=0o600)
+                    path.write_bytes(content)
+            yield paths
 
 
 @dataclass(frozen=True)
@@ -79,7 +86,7 @@ class Way:
 
     name: str
     targets: tuple[Target, ...]
-    tls: TlsFiles
+    tls: Tls
     timeout_s: float
     explain: Callable[[], str | None] | None = None
 

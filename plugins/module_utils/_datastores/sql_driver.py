@@ -127,7 +127,6 @@ class SqlDriver(ABC):
 
     def close(self) -> None:
         self._administration.close()
-        self._way.tls.close()
 
     def probe(self) -> driver.Probe:
         self._run("be asked", "SELECT 1")
