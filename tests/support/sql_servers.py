@@ -84,7 +84,10 @@ def private_folder(prefix: str) -> Iterator[Path]:
 def in_folder(pair: Pair, authority: Authority, folder: Path) -> Pair:
     """Copy a server's pair, and its authority's certificate as trusted.crt, to where the server can read them."""
     shutil.copy(authority.pair.certificate, folder / "trusted.crt")
-    return Pair(shutil.copy(pair.certificate, folder / "served.crt"), shutil.copy(pair.key, folder / "served.key"))
+    served = Pair(folder / "served.crt", folder / "served.key")
+    shutil.copy(pair.certificate, served.certificate)
+    shutil.copy(pair.key, served.key)
+    return served
 
 
 def own(folder: Path) -> None:

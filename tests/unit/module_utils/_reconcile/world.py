@@ -304,8 +304,8 @@ def _secret(change: Change, wanted: Desired, observed: Observed, now: datetime) 
     facts = replace(facts, checksums=plan_secrets(wanted, observed, facts, now).checksums)
     specs = {wanted.tenant.secret_name(spec.suffix): spec for spec in secret_specs(wanted, observed, facts)}
     spec = specs[change.object.name]
-    data = {**spec.make(authorities(wanted.tenant, observed), now), **kept(spec.kept, before)}
-    body = live(secret_manifest(wanted.tenant, spec, facts.uid, data))
+    content = {**spec.make(authorities(wanted.tenant, observed), now), **kept(spec.kept, before)}
+    body = live(secret_manifest(wanted.tenant, spec, facts.uid, content))
     return secret_state(body, before.record if before else None)
 
 
