@@ -50,7 +50,6 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._pki.kubeconfig 
 
 Data = Mapping[str, bytes]
 CLUSTER_ADMINS: Final = "kubeadm:cluster-admins"
-PASSWORD_KEYS: Final = ("DB_PASSWORD",)
 
 
 @dataclass(frozen=True)
@@ -74,8 +73,7 @@ class SecretSpec:
     permanent: made once, never replaced; its loss is an error once the tenant lives.
     signer: name of the Secret (suffix) whose key signs the content, "" when none of this tenant's does.
     inputs: everything the content follows from, but for randomness; UNKNOWN inside while not known yet.
-    annotations: beside the checksum, given with the content. kept: keys whose values stay when the rest is made again, until a rotation
-    is asked for.
+    annotations: beside the checksum, given with the content.
     """
 
     suffix: str
@@ -89,7 +87,6 @@ class SecretSpec:
     secret_type: str = "Opaque"
     stage: int = 0
     annotations: Mapping[str, str] = field(default_factory=dict)
-    kept: tuple[str, ...] = ()
 
     @property
     def digest(self) -> str:
@@ -109,19 +106,6 @@ class SecretState:
         """Whether status speaks of exactly this object in exactly this version."""
         record = self.record or {}
         return bool(record) and all(record.get(key) == self.metadata.get(key) for key in ("uid", "resourceVersion"))
-
-
-def is_rotation_asked(state: SecretState) -> bool:
-    """Whether the user wants the content made anew; what made it so writes something into the annotation."""
-    annotations = state.metadata.get("annotations") or {}
-    return names.ANNOTATION_ROTATE in annotations and not annotations[names.ANNOTATION_ROTATE]
-
-
-def kept(keys: tuple[str, ...], state: SecretState | None) -> dict[str, bytes]:
-    """Of a Secret that is made again, what stays of it."""
-    if state is None or state.data is None or is_rotation_asked(state):
-        return {}
-    return {key: state.data[key] for key in keys if state.data.get(key)}
 
 
 def digest(value: object) -> str:
@@ -358,7 +342,7 @@ def _datastore_config(inputs: SecretInputs) -> SecretSpec:
     def make(authorities: Authorities, now: datetime) -> dict[str, bytes]:
         return {**{key: value.encode() for key, value in wanted.items()}, "DB_PASSWORD": token_urlsafe(24).encode()}
 
-    return SecretSpec(names.DATASTORE_CONFIG, names.DATASTORE_CONFIG_COMPONENT, dict(wanted), check, make, kept=PASSWORD_KEYS)
+    return SecretSpec(names.DATASTORE_CONFIG, names.DATASTORE_CONFIG_COMPONENT, dict(wanted), check, make)
 
 
 @dataclass(frozen=True)
