@@ -43,7 +43,6 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.secre
     secret_manifest,
     secret_specs,
 )
-from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.secrets import PASSWORD_KEYS, kept
 
 _PARALLEL = 6
 Written = tuple[Change, "Json | None"]
@@ -168,9 +167,9 @@ class _Run:
         spec = next(
             spec for spec in secret_specs(self.desired, self.observed, facts) if tenant.secret_name(spec.suffix) == change.object.name
         )
-        state = self.observed.secrets.get(change.object.name)
-        data = {**spec.make(authorities(tenant, self.observed), now), **kept(spec.kept, state)}
+        data = spec.make(authorities(tenant, self.observed), now)
         body = secret_manifest(tenant, spec, facts.uid, data)
+        state = self.observed.secrets.get(change.object.name)
         if state is None:
             try:
                 return client.create(body)
@@ -197,9 +196,8 @@ def _noted(observed: Observed, written: Iterable[Written]) -> Observed:
         elif change.object.kind == "Secret":
             name = change.object.name
             state = secret_state(obj, secret_record(observed, name)) if obj else None
-            stays = kept(PASSWORD_KEYS, observed.secrets.get(name))
             observed = observed.with_secrets({name: state})
-            if change.action is Action.ISSUE and name.endswith(names.DATASTORE_CONFIG) and not stays:
+            if change.action is Action.ISSUE and name.endswith(names.DATASTORE_CONFIG):
                 # The store does not accept the password in it yet.
                 observed = replace(observed, datastore=observed.datastore and observed.datastore.without_password())
         else:

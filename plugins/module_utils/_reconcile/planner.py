@@ -61,7 +61,6 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.plan 
     share_part,
 )
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.secret_plan import plan_secrets, secret_specs
-from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.secrets import PASSWORD_KEYS, kept
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.stages import Stage
 
 # Made only with some definitions: for an addon, for a driver that authenticates by certificate.
@@ -87,9 +86,7 @@ def plan(desired: Desired, observed: Observed, now: datetime) -> Plan:
     secrets = plan_secrets(desired, observed, facts, now)
     facts = replace(facts, checksums=secrets.checksums)
     planner = _Planner(desired, observed, facts, secrets.taken)
-    datastore, password_unread = planner.datastore(
-        password_is_made=names.DATASTORE_CONFIG in secrets.issued and not planner.keeps_password()
-    )
+    datastore, password_unread = planner.datastore(password_is_made=names.DATASTORE_CONFIG in secrets.issued)
     deployment, deferred = planner.deployment()
     changes = [
         *planner.namespace(),
@@ -169,10 +166,6 @@ class _Planner:
                 )
                 changes.append(change)
         return changes, self._password_unread(changes)
-
-    def keeps_password(self) -> bool:
-        """Whether the password stays when its Secret is made again."""
-        return bool(kept(PASSWORD_KEYS, self.observed.secrets.get(self.desired.tenant.secret_name(names.DATASTORE_CONFIG))))
 
     def _password_unread(self, changes: list[Change]) -> frozenset[str]:
         name = self.desired.tenant.secret_name(names.DATASTORE_CONFIG)

@@ -37,7 +37,6 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.secre
     authority_specs,
     checksum,
     digest,
-    is_rotation_asked,
     leaf_specs,
 )
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.stages import Stage
@@ -261,7 +260,7 @@ class _Run:
         trusted = state.recorded and spec.suffix not in self.distrusted and not is_new
         if trusted and record.get("inputs") == spec.digest and not self._due(record):
             return None
-        if is_rotation_asked(state):
+        if names.ANNOTATION_ROTATE in self._annotations(state) and not self._annotations(state)[names.ANNOTATION_ROTATE]:
             return "rotation was asked for"
         needed = {name} | ({self.tenant.secret_name(spec.signer)} if spec.signer else set())
         if spec.signer == names.KONNECTIVITY_CERTIFICATE:

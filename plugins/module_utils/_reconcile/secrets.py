@@ -53,7 +53,6 @@ Data = Mapping[str, bytes]
 CLUSTER_ADMINS: Final = "kubeadm:cluster-admins"
 KUBECONFIG_KEY: Final = "value"
 """Of a Secret that holds one kubeconfig and nothing else, as Cluster API and KubeconfigGenerators make them."""
-PASSWORD_KEYS: Final = ("DB_PASSWORD",)
 
 
 @dataclass(frozen=True)
@@ -78,8 +77,7 @@ class SecretSpec:
     signer: name of the Secret (suffix) whose key signs the content, "" when none of this tenant's does.
     inputs: everything the content follows from, but for randomness; UNKNOWN inside while not known yet.
     check: why the content must be made again. works: the same, but of content that another system has made in its own way.
-    annotations: beside the checksum, given with the content. labels: beside those of every Secret of a tenant. kept: keys whose values
-    stay when the rest is made again, until a rotation is asked for.
+    annotations: beside the checksum, given with the content. labels: beside those of every Secret of a tenant.
     """
 
     suffix: str
@@ -94,7 +92,6 @@ class SecretSpec:
     stage: int = 0
     annotations: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
-    kept: tuple[str, ...] = ()
     works: Check | None = None
 
     @property
@@ -115,19 +112,6 @@ class SecretState:
         """Whether status speaks of exactly this object in exactly this version."""
         record = self.record or {}
         return bool(record) and all(record.get(key) == self.metadata.get(key) for key in ("uid", "resourceVersion"))
-
-
-def is_rotation_asked(state: SecretState) -> bool:
-    """Whether the user wants the content made anew; what made it so writes something into the annotation."""
-    annotations = state.metadata.get("annotations") or {}
-    return names.ANNOTATION_ROTATE in annotations and not annotations[names.ANNOTATION_ROTATE]
-
-
-def kept(keys: tuple[str, ...], state: SecretState | None) -> dict[str, bytes]:
-    """Of a Secret that is made again, what stays of it."""
-    if state is None or state.data is None or is_rotation_asked(state):
-        return {}
-    return {key: state.data[key] for key in keys if state.data.get(key)}
 
 
 def digest(value: object) -> str:
@@ -387,7 +371,7 @@ def _datastore_config(inputs: SecretInputs) -> SecretSpec:
     def make(authorities: Authorities, now: datetime) -> dict[str, bytes]:
         return {**{key: value.encode() for key, value in wanted.items()}, "DB_PASSWORD": token_urlsafe(24).encode()}
 
-    return SecretSpec(names.DATASTORE_CONFIG, names.DATASTORE_CONFIG_COMPONENT, dict(wanted), check, make, kept=PASSWORD_KEYS, works=works)
+    return SecretSpec(names.DATASTORE_CONFIG, names.DATASTORE_CONFIG_COMPONENT, dict(wanted), check, make, works=works)
 
 
 @dataclass(frozen=True)

@@ -107,15 +107,6 @@ def test_a_rotated_password_reaches_the_store_before_the_pods() -> None:
     assert not plan(wanted, after, NOW)
 
 
-def test_a_moved_server_keeps_its_users_passwords() -> None:
-    wanted, observed = made()
-    moved = replace(observed, datastore=replace(observed.datastore or database(), endpoints=("elsewhere:5432",)))
-    assert steps(plan(wanted, moved, NOW)) == ["Secret", "Deployment"]
-    after = follow(wanted, moved)
-    before = observed.secrets[CONFIG].data or {}
-    assert (after.secrets[CONFIG].data or {}) == {**before, "DB_CONNECTION_STRING": b"elsewhere:5432"}
-
-
 def test_a_run_that_was_killed_between_secret_and_store_is_continued() -> None:
     """The store says that it does not accept the password that the Secret holds."""
     wanted, observed = made()

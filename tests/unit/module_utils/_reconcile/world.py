@@ -37,7 +37,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.secre
     secret_manifest,
     secret_specs,
 )
-from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.secrets import PASSWORD_KEYS, SecretState, checksum, kept
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.secrets import SecretState, checksum
 
 NOW: Final = datetime(2026, 1, 1, tzinfo=UTC)
 PARTS: Final = ("user", "role", "permission", "membership")
@@ -244,7 +244,7 @@ def _done(change: Change, wanted: Desired, observed: Observed, now: datetime) ->
 def _with_secret(observed: Observed, name: str, state: SecretState | None) -> Observed:
     """The store does not accept a new password yet."""
     made = observed.with_secrets({name: state})
-    new = name.endswith(names.DATASTORE_CONFIG) and not kept(PASSWORD_KEYS, observed.secrets.get(name)) and made.datastore
+    new = name.endswith(names.DATASTORE_CONFIG) and made.datastore
     return replace(made, datastore=new.without_password()) if new else made
 
 
@@ -304,8 +304,7 @@ def _secret(change: Change, wanted: Desired, observed: Observed, now: datetime) 
     facts = replace(facts, checksums=plan_secrets(wanted, observed, facts, now).checksums)
     specs = {wanted.tenant.secret_name(spec.suffix): spec for spec in secret_specs(wanted, observed, facts)}
     spec = specs[change.object.name]
-    content = {**spec.make(authorities(wanted.tenant, observed), now), **kept(spec.kept, before)}
-    body = live(secret_manifest(wanted.tenant, spec, facts.uid, content))
+    body = live(secret_manifest(wanted.tenant, spec, facts.uid, spec.make(authorities(wanted.tenant, observed), now)))
     return secret_state(body, before.record if before else None)
 
 
