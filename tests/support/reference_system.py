@@ -120,7 +120,7 @@ def install_definitions(client: Client) -> None:
             "versions": [version],
         }
         annotations = {"controller-gen.kubebuilder.io/version": "v0.20.0"}
-        metadata = {"name": f"{plural}.kamaji.clastix.io", "annotations": annotations}
+        metadata: Json = {"name": f"{plural}.kamaji.clastix.io", "annotations": annotations}
         body: Json = {"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": metadata, "spec": spec}
         _create(client, body, manager="helm")
         wait_for(
