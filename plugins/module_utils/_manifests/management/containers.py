@@ -23,14 +23,13 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.manag
 )
 from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.management.inputs import DatastoreInputs, ManagementInputs
 
-# Measured on v1.36.3 with two replicas and two workers ten minutes after the start, nobody asking, the higher of both pods (PSS from
-# /proc/PID/smaps_rollup, processor time from /proc/PID/stat), rounded up: 232 MiB and 36m, 35 MiB and 3m, 63 MiB and 14m, 22 MiB and 1m.
-# A start takes far more CPU and borrows it. `make bench` measures a tenant without workers the same way.
+# `make bench` of v1.36.3, one replica that nobody asks, two minutes after its start (PSS, processor time): 244 MiB and 44m, 42 MiB and 4m,
+# 71 MiB and 17m, 36 MiB and less than 1m; rounded up. A start takes 6 s of a processor and borrows them.
 _REQUESTS: Final = {
-    "apiServer": {"cpu": "40m", "memory": "240Mi"},
-    "scheduler": {"cpu": "5m", "memory": "40Mi"},
-    "controllerManager": {"cpu": "15m", "memory": "64Mi"},
-    "konnectivity": {"cpu": "5m", "memory": "24Mi"},
+    "apiServer": {"cpu": "45m", "memory": "248Mi"},
+    "scheduler": {"cpu": "5m", "memory": "48Mi"},
+    "controllerManager": {"cpu": "20m", "memory": "72Mi"},
+    "konnectivity": {"cpu": "5m", "memory": "40Mi"},
     "kine": {"cpu": "10m", "memory": "48Mi"},
 }
 # The API server may still need the tunnel for what it serves during its shutdown delay.
