@@ -16,6 +16,7 @@ from enum import IntEnum
 from typing import Final
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api import names
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.datastore import ETCD
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json, ObjectRef
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.validate import problems as definition_problems
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile import templates
@@ -103,13 +104,26 @@ def problems(seen: Seen) -> list[str]:
     """Why the management cluster cannot be taken over now, each naming object, reason and remedy; empty when it can."""
     found = list(_operator_problems(seen.operators))
     found += seen.store_problems
-    found += [f"{store.fault}; its tenants are {', '.join(store.used_by)}" for store in seen.stores if store.fault and store.used_by]
+    found += _store_problems(seen)
     for tenant in seen.adoptable:
         subject = "TenantControlPlane {}/{}".format(*_key(tenant))
         others = [other for other in seen.tenants if other is not tenant]
         state = list(_state_problems(tenant, seen.deployments.get(_key(tenant))))
         found += [f"{subject}: {problem}" for problem in (*state, *definition_problems(tenant, others=others))]
     return list(dict.fromkeys(found))
+
+
+def _store_problems(seen: Seen) -> Iterator[str]:
+    adoptable = {"{}/{}".format(*_key(tenant)) for tenant in seen.adoptable}
+    for store in seen.stores:
+        users, driver = ", ".join(store.used_by), store.definition.driver
+        if driver != ETCD and adoptable & set(store.used_by):
+            yield (
+                f"DataStore {store.definition.name}: tenants of driver {driver} cannot be adopted yet, only those of {ETCD}; move {users} to an "
+                "etcd first, while their operator runs"
+            )
+        elif store.fault and users:
+            yield f"{store.fault}; its tenants are {users}"
 
 
 def _operator_problems(operators: Sequence[Json]) -> Iterator[str]:

@@ -279,8 +279,8 @@ def test_another_driver_is_refused(cluster: Cluster) -> None:
     other = replace(cluster.store, name="sql")
     made = replace(cluster.tenant(), store=other).made()
     (problem,) = cluster.refusal()
-    assert 'DataStore sql: spec.driver "PostgreSQL" is not available' in problem
-    assert f"its tenants are {made.tenant.namespace}/acme" in problem
+    assert "DataStore sql: tenants of driver PostgreSQL cannot be adopted yet, only those of etcd" in problem
+    assert f"move {made.tenant.namespace}/acme to an etcd first" in problem
 
 
 def test_certificates_about_to_end_would_replace_pods(cluster: Cluster) -> None:

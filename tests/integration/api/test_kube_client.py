@@ -112,11 +112,11 @@ def test_names_and_kinds_that_are_not_there(client: Client) -> None:
 
 
 def test_discovery_asks_once_for_each_group(client: Client) -> None:
-    policy = client.resource_for("admissionregistration.k8s.io/v1", "ValidatingAdmissionPolicy")
-    assert policy == Resource("admissionregistration.k8s.io/v1", "ValidatingAdmissionPolicy", "validatingadmissionpolicies", False)
-    client.resource_for("admissionregistration.k8s.io/v1", "ValidatingWebhookConfiguration")
+    driver = client.resource_for("storage.k8s.io/v1", "CSIDriver")
+    assert driver == Resource("storage.k8s.io/v1", "CSIDriver", "csidrivers", False)
+    client.resource_for("storage.k8s.io/v1", "CSINode")
     client.resource_for("apps/v1", "Deployment")
-    assert [call.path for call in client.calls] == ["/apis/admissionregistration.k8s.io/v1"]
+    assert [call.path for call in client.calls] == ["/apis/storage.k8s.io/v1"]
 
 
 def test_long_lists_come_in_pages(client: Client, namespace: str) -> None:
