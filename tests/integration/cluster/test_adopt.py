@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
@@ -50,10 +50,11 @@ def made(management: Client, kubeconfig: Path) -> Iterator[reference_system.Made
         assert credentials.ca_certificate
         assert credentials.ca_key
         signer = reference_pki.Signer(credentials.ca_certificate, credentials.ca_key)
+        assert isinstance(store.driver, EtcdDriver)
         endpoints = [str(endpoint) for endpoint in store.datastore.endpoints]
         tenant = reference_system.Tenant(
             management,
-            reference_system.Store("default", cast("EtcdDriver", store.driver), signer, endpoints),
+            reference_system.Store("default", store.driver, signer, endpoints),
             "adopted",
             replicas=1,
             service="LoadBalancer",
