@@ -143,9 +143,6 @@ problems:
   elements: str
 """
 
-import os
-import secrets
-import socket
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -154,6 +151,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._ansible.module 
     MANAGEMENT_CLUSTER,
     ArgumentSpec,
     connection_options,
+    holder,
     run,
 )
 
@@ -180,8 +178,7 @@ def main_with(module: AnsibleModule) -> dict[str, Any]:
 
     params = module.params
     settings = adoption.Settings(
-        # Containers may share host name and process number.
-        holder=f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}",
+        holder=holder(),
         say=module.warn,
         check=module.check_mode,
         wait=params["wait"],
