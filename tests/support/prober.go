@@ -3,10 +3,14 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
 // The prober asks a URL ten times a second over HTTP/1.1, and ten times over HTTP/2, on kept connections, until it is told to stop.
-// It prints one JSON line for each request: time (of its start), protocol, ms, retried, and error, which is empty when all was well.
+// It prints one JSON line for each request: time (of its start), protocol, ms, retried, told, and error, which is empty when all was well.
 //
 // net/http sends a GET again when its kept connection turns out to be closed before the first byte of an answer. One such retry is
 // what every client does and is only noted; more of them count as a failure.
+//
+// A kube-apiserver that stops refuses what still arrives on a kept connection with 503 and Retry-After: 1, for the instant before it
+// closes that connection (apiserver, filters/waitgroup.go). Every Kubernetes client waits and asks again (client-go, rest/with_retry.go).
+// So does this one, once, and notes that it was told to.
 package main
 
 import (
@@ -22,6 +26,7 @@ import (
 	"net/http/httptrace"
 	"os"
 	"os/signal"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -34,6 +39,7 @@ type record struct {
 	Protocol string    `json:"protocol"`
 	Ms       float64   `json:"ms"`
 	Retried  bool      `json:"retried"`
+	Told     bool      `json:"told"`
 	Error    string    `json:"error"`
 }
 
@@ -98,14 +104,17 @@ func (p *prober) run(ctx context.Context, client *http.Client, protocol string) 
 
 func (p *prober) ask(client *http.Client, protocol string) {
 	started := time.Now()
-	connections, err := p.get(client, protocol)
-	if err == nil && connections > 2 {
-		err = fmt.Errorf("was sent %d times", connections)
+	given := p.get(client, protocol)
+	result := record{Time: started.UTC(), Protocol: protocol, Retried: given.connections > 1, Told: given.wait > 0}
+	if result.Told {
+		time.Sleep(given.wait)
+		given = p.get(client, protocol)
+		result.Retried = result.Retried || given.connections > 1
 	}
-	result := record{Time: started.UTC(), Protocol: protocol, Ms: float64(time.Since(started).Microseconds()) / 1000, Retried: connections > 1}
-	if err != nil {
-		result.Error = err.Error()
+	if given.err != nil {
+		result.Error = given.err.Error()
 	}
+	result.Ms = float64(time.Since(started).Microseconds()) / 1000
 	p.lock.Lock()
 	defer p.lock.Unlock()
 	if err := p.out.Encode(result); err != nil {
@@ -113,33 +122,54 @@ func (p *prober) ask(client *http.Client, protocol string) {
 	}
 }
 
-// get returns on how many connections the request was sent, and what was wrong with the answer.
-func (p *prober) get(client *http.Client, protocol string) (int, error) {
+// answer to one request: on how many connections it was sent, how long to wait before asking again (0: not told to), what was wrong.
+type answer struct {
+	connections int32
+	wait        time.Duration
+	err         error
+}
+
+func (p *prober) get(client *http.Client, protocol string) answer {
 	var connections atomic.Int32
 	ctx, cancel := context.WithTimeout(context.Background(), p.timeout)
 	defer cancel()
 	trace := &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connections.Add(1) }}
 	request, err := http.NewRequestWithContext(httptrace.WithClientTrace(ctx, trace), http.MethodGet, p.url, nil)
 	if err != nil {
-		return 0, err
+		return answer{err: err}
 	}
 	token, err := os.ReadFile(p.tokenFile)
 	if err != nil {
-		return 0, err
+		return answer{err: err}
 	}
 	request.Header.Set("Authorization", "Bearer "+strings.TrimSpace(string(token)))
 	response, err := client.Do(request)
 	if err != nil {
-		return int(connections.Load()), err
+		return answer{connections: connections.Load(), err: err}
 	}
 	defer response.Body.Close()
 	body, err := io.ReadAll(response.Body)
+	given := answer{connections: connections.Load(), err: err}
 	switch {
 	case err != nil:
 	case response.StatusCode != http.StatusOK:
-		err = fmt.Errorf("%s: %.200s", response.Status, body)
+		given.wait = toldToWait(response)
+		given.err = fmt.Errorf("%s: %.200s", response.Status, body)
 	case response.Proto != protocol:
-		err = fmt.Errorf("was answered by %s", response.Proto)
+		given.err = fmt.Errorf("was answered by %s", response.Proto)
+	case given.connections > 2:
+		given.err = fmt.Errorf("was sent %d times", given.connections)
 	}
-	return int(connections.Load()), err
+	return given
+}
+
+func toldToWait(response *http.Response) time.Duration {
+	if response.StatusCode != http.StatusTooManyRequests && response.StatusCode < http.StatusInternalServerError {
+		return 0
+	}
+	seconds, err := strconv.Atoi(response.Header.Get("Retry-After"))
+	if err != nil {
+		return 0
+	}
+	return time.Duration(seconds) * time.Second
 }

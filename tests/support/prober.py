@@ -52,12 +52,16 @@ def program() -> Path:
 
 @dataclass(frozen=True)
 class Probe:
-    """One request. time: of its start, UTC; error: empty when it was answered well; retried: its kept connection was closed, and it was sent anew."""
+    """One request. time: of its start, UTC; error: empty when it was answered well; retried: its kept connection was closed, and it was sent anew.
+
+    told: a server that was stopping told it to ask again (Retry-After), which it did once.
+    """
 
     time: datetime
     protocol: str
     ms: float
     retried: bool
+    told: bool
     error: str
 
 
@@ -67,11 +71,12 @@ class Summary:
 
     requests: int
     retried: int
+    told: int
     slowest_ms: float
     failures: tuple[str, ...] = field(repr=False)
 
     def __str__(self) -> str:
-        return f"{self.requests} requests, {len(self.failures)} failed, {self.retried} retried, slowest {self.slowest_ms:.0f} ms"
+        return f"{self.requests} requests, {len(self.failures)} failed, {self.retried} retried, {self.told} told to, slowest {self.slowest_ms:.0f} ms"
 
 
 def read_probes(text: str) -> list[Probe]:
@@ -90,6 +95,7 @@ def summary(probes: Iterable[Probe], protocol: str, since: datetime, until: date
     return Summary(
         requests=len(chosen),
         retried=sum(probe.retried for probe in chosen),
+        told=sum(probe.told for probe in chosen),
         slowest_ms=max((probe.ms for probe in chosen), default=0.0),
         failures=tuple(f"{probe.time:%H:%M:%S.%f} after {probe.ms:.0f} ms: {probe.error}" for probe in chosen if probe.error),
     )

@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from textwrap import indent
 from typing import Any, Final
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api import redaction
@@ -178,11 +180,21 @@ def plan_diff(changes: Iterable[Change]) -> list[Mapping[str, str]]:
 def _diff_entry(change: Change) -> Mapping[str, str]:
     shown = change.to_result().get("fields", [])
     title = f"{change.cluster.value}: {change.object} ({change.action.value}: {change.reason})"
-    before = "".join(f"{item['path']}: {item['before']!r}\n" for item in shown if item["before"] is not None)
-    after = "".join(f"{item['path']}: {item['after']!r}\n" for item in shown if item["after"] is not None)
+    before, after = ("".join(_field(item["path"], item[side]) for item in shown) for side in ("before", "after"))
     if not shown:
         before, after = _whole_object(change)
     return {"before_header": title, "after_header": title, "before": before, "after": after}
+
+
+def _field(path: str, value: Any) -> str:
+    """A field in lines, so that a difference inside a long value shows as the lines that differ."""
+    if value is None:
+        return ""
+    if isinstance(value, (dict, list)) and value:
+        return f"{path}:\n{indent(json.dumps(value, indent=2, ensure_ascii=False), '  ')}\n"
+    if isinstance(value, str) and "\n" in value:
+        return f"{path}: |\n{indent(value.rstrip(), '  ')}\n"
+    return f"{path}: {value!r}\n"
 
 
 def _whole_object(change: Change) -> tuple[str, str]:

@@ -19,7 +19,7 @@ from ansible_collections.hosted.kubernetes.tests.support.certificates import Aut
 from ansible_collections.hosted.kubernetes.tests.support.cluster import Cluster
 from ansible_collections.hosted.kubernetes.tests.support.lab import machine_root, on_machine
 from ansible_collections.hosted.kubernetes.tests.support.modules import ModuleFailedError, run_module
-from ansible_collections.hosted.kubernetes.tests.support.playbooks import kill_when_written, run_playbook
+from ansible_collections.hosted.kubernetes.tests.support.playbooks import kill_when_written, run_command, run_playbook
 
 ETCDCTL = (
     "etcdctl --endpoints=https://127.0.0.1:2379 --cacert=/etc/kubernetes/pki/etcd/ca.crt "
@@ -79,6 +79,15 @@ def test_a_wrong_setting_is_refused_before_anything_is_changed(cluster: Cluster,
     with pytest.raises(Exception, match=r"kubeadm.yaml: the new content is refused by .*podSubnet"):
         cluster.playbook("management_cluster", bundle_dir=str(bundle), management_cluster_pod_cidr="10.244.0.0/33")
     assert changes(cluster.playbook("management_cluster", bundle_dir=str(bundle))) == NOTHING_CHANGED
+
+
+def test_a_check_without_the_kubeconfig_says_what_it_cannot_show(cluster: Cluster, bundle: Path, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "management.kubeconfig"
+    variables = {"bundle_dir": str(bundle), "management_cluster_kubeconfig": str(elsewhere)}
+    done = run_command([*cluster.command("management_cluster", **variables), "--check"])
+    assert done.status == 0, done.output
+    assert f"runs a cluster, but there is no {elsewhere} on the controller" in " ".join(done.output.split())
+    assert not elsewhere.exists()
 
 
 def test_a_cluster_of_ones_own_is_used_as_it_is(cluster: Cluster) -> None:

@@ -118,6 +118,8 @@ def test_recorded_template_that_is_not_known_yet() -> None:
         (change(fields=(FieldChange("spec.a", 1, 2),)), "spec.a: 1\n", "spec.a: 2\n"),
         (change(fields=(FieldChange("spec.a", None, "x"),)), "", "spec.a: 'x'\n"),
         (change(fields=(FieldChange("spec.a", "x", None),)), "spec.a: 'x'\n", ""),
+        (change(fields=(FieldChange("spec.a", "x\ny\n", []),)), "spec.a: |\n  x\n  y\n", "spec.a: []\n"),
+        (change(fields=(FieldChange("spec.a", ["x"], {"y": 1}),)), 'spec.a:\n  [\n    "x"\n  ]\n', 'spec.a:\n  {\n    "y": 1\n  }\n'),
         (change(action=Action.DELETE), "Service tenants/a\n", ""),
         (change(action=Action.PURGE), "Service tenants/a\n", ""),
         (change(action=Action.CREATE), "", "Service tenants/a\n"),
