@@ -7,19 +7,22 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Final
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api import names
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.readiness import problem
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json, resource_of
+from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.wait import wait_for, wait_until
 from ansible_collections.hosted.kubernetes.tests.bench.ground import NAMESPACE, Ground
 from ansible_collections.hosted.kubernetes.tests.support.lab import on_machine
 from ansible_collections.hosted.kubernetes.tests.support.life import EXTRA_ARGS, REPLICAS, Life
 from ansible_collections.hosted.kubernetes.tests.support.tenants import set_field
 
 _IDLE_S: Final = 120.0
+_ROLLOUT_S: Final = 120.0
 _TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
 _MIB_KB: Final = 1024
 # Of each process of a pod: its program, kB of its memory (all, and with shared pages divided among those who share them), processor ticks.
@@ -72,13 +75,29 @@ def use(ground: Ground, machine: str, name: str) -> dict[str, Use]:
     """Make a tenant of one replica, leave it alone, and look what its containers use: program → use."""
     life, definition = Life(ground.client, NAMESPACE, name), ground.definition(name)
     life.make(definition)
-    pod = _pod(ground, name)
+    found = _idle_use(machine, _pod(ground, name))
+    life.delete()
+    return found
+
+
+def use_with_collector(ground: Ground, machine: str, name: str, percentages: Sequence[int]) -> dict[int, dict[str, Use]]:
+    """The same with other settings of Go's garbage collector in all containers: GOGC → program → use. 100 is Go's own."""
+    life, definition = Life(ground.client, NAMESPACE, name), ground.definition(name)
+    life.make(definition)
+    found = {}
+    for percentage in percentages:
+        _set_environment(ground, name, {"name": "GOGC", "value": str(percentage)})
+        found[percentage] = _idle_use(machine, _pod(ground, name))
+    life.delete()
+    return found
+
+
+def _idle_use(machine: str, pod: Json) -> dict[str, Use]:
     started = _look(machine, pod)
     time.sleep(_IDLE_S / 2)
     before, since = _look(machine, pod), time.monotonic()
     time.sleep(_IDLE_S / 2)
     after, spent_s = _look(machine, pod), time.monotonic() - since
-    life.delete()
     return {
         program: Use(
             pss_mib=found.pss_kb / _MIB_KB,
@@ -88,6 +107,34 @@ def use(ground: Ground, machine: str, name: str) -> dict[str, Use]:
         )
         for program, found in sorted(after.items())
     }
+
+
+def _set_environment(ground: Ground, name: str, variable: Json) -> None:
+    """Replace the pod by one whose containers have this variable, and wait until it alone is there and ready."""
+    deployment = ground.client.get(resource_of("Deployment"), name, NAMESPACE)
+    assert deployment is not None
+    for container in deployment["spec"]["template"]["spec"]["containers"]:
+        others = [item for item in container.get("env", []) if item["name"] != variable["name"]]
+        container["env"] = [*others, variable]
+    wanted = ground.client.replace(deployment)["metadata"]["generation"]
+    wait_for(
+        ground.client,
+        resource_of("Deployment"),
+        name,
+        NAMESPACE,
+        predicate=lambda live: live is not None and live["status"].get("observedGeneration", 0) >= wanted and problem(live) is None,
+        deadline=time.monotonic() + _ROLLOUT_S,
+    )
+    wait_until(
+        ground.client,
+        resource_of("Pod"),
+        namespace=NAMESPACE,
+        label_selector=f"{names.LABEL_NAME}={name}",
+        predicate=lambda pods: len(pods) == 1,
+        deadline=time.monotonic() + _ROLLOUT_S,
+        what=f"pods of {name}",
+        explain=lambda pods: f"{len(pods)} are there",
+    )
 
 
 def _seconds(step: Callable[[], object]) -> float:

@@ -28,7 +28,7 @@ from ansible_collections.hosted.kubernetes.tests.bench.ground import (
     bare_process,
     prepared_ground,
 )
-from ansible_collections.hosted.kubernetes.tests.bench.life import Use, steps, use
+from ansible_collections.hosted.kubernetes.tests.bench.life import Use, steps, use, use_with_collector
 from ansible_collections.hosted.kubernetes.tests.support.bundle import COLLECTION, bundle_directory
 from ansible_collections.hosted.kubernetes.tests.support.cluster import running_cluster
 
@@ -52,6 +52,7 @@ class Measured:
     restarts: int = 0
     life: dict[str, float] = field(default_factory=dict)
     use: dict[str, Use] = field(default_factory=dict)
+    collector: dict[int, dict[str, Use]] = field(default_factory=dict)
     load: list[float] = field(default_factory=list)
 
 
@@ -61,6 +62,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=5, help="how often each is measured (default 5)")
     parser.add_argument("--many", type=int, default=5, help="tenants in one call (default 5, 0 leaves it out)")
     parser.add_argument("--life", action=argparse.BooleanOptionalAction, default=True, help="the steps of a life, and memory (4 minutes)")
+    parser.add_argument("--gogc", type=int, nargs="+", default=[], help="memory with other settings of Go's garbage collector too")
     given = parser.parse_args()
     bundle, measured = bundle_directory(), Measured()
     with (
@@ -73,6 +75,8 @@ def main() -> None:
             _measure(measured, ground, bundle, Path(name), given.runs)
         if given.many:
             _measure_many(measured, ground, given.many)
+        if given.gogc:
+            measured.collector = use_with_collector(ground, f"{LAB_NAME}-management", "collected", given.gogc)
         if given.life:
             measured.use = use(ground, f"{LAB_NAME}-management", "idle")
             measured.life = steps(ground, "life")
@@ -110,7 +114,8 @@ def report(measured: Measured) -> list[str]:
         *(_one(measured) if measured.module else []),
         *_many(measured),
         *_life(measured.life),
-        *_use(measured.use),
+        *_use("one replica, idle", measured.use),
+        *(line for percentage, found in measured.collector.items() for line in _use(f"one replica, idle, GOGC={percentage}", found)),
         f"load average of the machine: {', '.join(f'{load:.1f}' for load in measured.load)}",
     ]
 
@@ -176,13 +181,13 @@ def _life(seconds: dict[str, float]) -> list[str]:
     ]
 
 
-def _use(found: dict[str, Use]) -> list[str]:
+def _use(what: str, found: dict[str, Use]) -> list[str]:
     if not found:
         return []
     heads = ("PSS MiB", "reference", "RSS MiB", "idle m", "start CPU s")
     lines = [
         "",
-        f"{'one replica, idle: memory and processor of each container':28}",
+        f"{what}: memory and processor of each container",
         f"{'':28} " + " ".join(f"{head:>11}" for head in heads),
     ]
     for program, item in found.items():
