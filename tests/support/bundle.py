@@ -66,6 +66,13 @@ def binary(bundle: Path, name: str) -> Path:
     return path
 
 
+def image_reference(bundle: Path, name: str) -> str:
+    """Return the reference of an image of the bundle, as machines know it."""
+    artefacts = json.loads((bundle / "manifest.json").read_text(encoding="utf-8"))["artefacts"]
+    (reference,) = (item["reference"] for item in artefacts if item["kind"] == "image" and item["name"] == name)
+    return str(reference)
+
+
 def program_of_image(bundle: Path, name: str, path: str, directory: Path) -> Path:
     """Take a program that only an image of the bundle has out of it; return where it is then. path: in the image, absolute."""
     target = directory / path.rpartition("/")[2]

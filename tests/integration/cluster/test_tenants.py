@@ -37,7 +37,9 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.obser
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.serving import presented
 from ansible_collections.hosted.kubernetes.plugins.modules import tenant_kubeconfig
 from ansible_collections.hosted.kubernetes.tests.support import prober
+from ansible_collections.hosted.kubernetes.tests.support.bundle import image_reference
 from ansible_collections.hosted.kubernetes.tests.support.cluster import Cluster
+from ansible_collections.hosted.kubernetes.tests.support.examples import example
 from ansible_collections.hosted.kubernetes.tests.support.life import EXTRA_ARGS, Life
 from ansible_collections.hosted.kubernetes.tests.support.modules import run_module
 from ansible_collections.hosted.kubernetes.tests.support.tenants import Run, assert_predicted, recorded_run, run_and_die
@@ -447,6 +449,81 @@ def test_encryption_comes_is_rotated_and_goes_in_one_call_each(fleet: Fleet, blu
         assert recorded.get("stage") == ("Encrypted" if settings else None)
         assert not fleet.run(wanted).changed
     assert fleet.client.get(resource_of("Secret"), "blue-encryption-configuration", NAMESPACE) is None
+
+
+def test_a_real_autoscaler_takes_the_replicas_and_gives_them_back(fleet: Fleet, blue: Json) -> None:
+    """It raises them to its minimum, which needs no metrics; first those of the resource (scale subresource), then those of the Deployment."""
+    unnamed = copy.deepcopy(blue)
+    del unnamed["spec"]["controlPlane"]["deployment"]["replicas"]
+    fleet.run(unnamed)
+    targets = {"TenantControlPlane": "kamaji.clastix.io/v1alpha1", "Deployment": "apps/v1"}
+    for number, (kind, version) in enumerate(targets.items(), start=2):
+        metadata = {"name": "blue", "namespace": NAMESPACE}
+        target = {"apiVersion": version, "kind": kind, "name": "blue"}
+        spec = {"scaleTargetRef": target, "minReplicas": number, "maxReplicas": number}
+        autoscaler = {"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": metadata, "spec": spec}
+        fleet.client.create(autoscaler)
+        _until(fleet, kind, lambda live, wanted=number: _replicas(live) == wanted)
+        fleet.run(unnamed)
+        assert not fleet.run(unnamed).changed
+        deployment = fleet.client.get(resource_of("Deployment"), "blue", NAMESPACE)
+        assert _replicas(deployment or {}) == number
+        fleet.client.delete(fleet.client.resource_for("autoscaling/v2", "HorizontalPodAutoscaler"), "blue", NAMESPACE)
+    fleet.client.merge_patch(ObjectRef("apps/v1", "Deployment", NAMESPACE, "blue"), {"spec": {"replicas": 1}}, subresource="scale")
+    fleet.run(blue)
+    assert not fleet.run(blue).changed
+    assert len(fleet.pods("blue")) == 1
+
+
+def _replicas(live: Json) -> int:
+    spec = live["spec"]
+    return int(spec.get("controlPlane", {}).get("deployment", spec).get("replicas", 0))
+
+
+def _until(fleet: Fleet, kind: str, predicate: Callable[[Json], bool]) -> None:
+    wait_for(
+        fleet.client,
+        resource_of(kind),
+        "blue",
+        NAMESPACE,
+        predicate=lambda live: live is not None and predicate(live),
+        deadline=time.monotonic() + 90,
+    )
+
+
+def test_the_shape_of_pods_is_scheduled(fleet: Fleet, cluster: Cluster, bundle: Path) -> None:
+    """docs/examples/pods.yml with images that the node has, and with one replica, since there is one node."""
+    definition = example("pods")
+    definition["metadata"] = {"name": "shaped", "namespace": NAMESPACE}
+    definition["spec"]["dataStore"] = "default"
+    deployment = definition["spec"]["controlPlane"]["deployment"]
+    for field in ("registrySettings", "imagePullSecrets"):
+        del deployment[field]
+    del definition["spec"]["addons"]["imagePullSecrets"]
+    deployment["replicas"] = 1
+    deployment["resources"]["apiServer"]["requests"] = {"cpu": "100m", "memory": "256Mi"}
+    deployment["affinity"]["podAntiAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"][0]["labelSelector"] = {
+        "matchLabels": {names.LABEL_NAME: "shaped"}
+    }
+    deployment["additionalContainers"][0]["image"] = image_reference(bundle, "pause")
+    node = ObjectRef("v1", "Node", "", f"{cluster.lab_name}-management")
+    fleet.client.merge_patch(node, {"metadata": {"labels": {"topology.kubernetes.io/zone": "a"}}})
+    priority = {"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": {"name": "tenants"}, "value": 1000}
+    fleet.client.create(priority)
+    metadata = {"name": "admission", "namespace": NAMESPACE}
+    fleet.client.create({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"policy.yaml": "{}"}})
+    try:
+        assert fleet.run(definition).tenant["phase"] == "Ready"
+        assert not fleet.run(definition).changed
+        (pod,) = fleet.pods("shaped")
+        assert pod["spec"]["priority"] == 1000
+        assert pod["metadata"]["labels"]["team"] == "blue"
+        assert {"exporter", "kube-apiserver"} <= {item["name"] for item in pod["status"]["containerStatuses"] if item["ready"]}
+        assert pod["status"]["qosClass"] == "Burstable"
+    finally:
+        fleet.run(definition, absent=True)
+        fleet.client.delete(fleet.client.resource_for("scheduling.k8s.io/v1", "PriorityClass"), "tenants")
+        fleet.client.merge_patch(node, {"metadata": {"labels": {"topology.kubernetes.io/zone": None}}})
 
 
 def test_killed_after_every_single_change(fleet: Fleet) -> None:

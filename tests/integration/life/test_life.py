@@ -30,7 +30,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.connection
 )
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.wait import wait_for
 from ansible_collections.hosted.kubernetes.tests.support import prober
-from ansible_collections.hosted.kubernetes.tests.support.bundle import bundle_directory, bundle_of
+from ansible_collections.hosted.kubernetes.tests.support.bundle import bundle_directory, bundle_of, image_reference
 from ansible_collections.hosted.kubernetes.tests.support.cluster import Cluster, running_cluster
 from ansible_collections.hosted.kubernetes.tests.support.lab import machine_root
 from ansible_collections.hosted.kubernetes.tests.support.life import EXTRA_ARGS, VERSION, Life
@@ -103,7 +103,7 @@ def site(newer_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         bring_images(cluster, directory, newer_bundle)
         client = stack.enter_context(connect(ConnectionOptions(kubeconfig=str(cluster.kubeconfig))))
         inside = stack.enter_context(client_from_kubeconfig((directory / "acme.kubeconfig").read_bytes()))
-        image = agnhost(Path(bundle))
+        image = image_reference(Path(bundle), "agnhost")
         folder = machine_root(LAB, WORKERS[0]) / "opt/prober"
         folder.mkdir()
         shutil.copy(prober.program(), folder)
@@ -134,13 +134,6 @@ def bring_images(cluster: Cluster, directory: Path, bundle: Path) -> None:
     path = directory / "images.json"
     path.write_text(json.dumps(plays), encoding="utf-8")
     cluster.playbook(path)
-
-
-def agnhost(bundle: Path) -> str:
-    """Reference of an image that the workers have."""
-    artefacts = json.loads((bundle / "manifest.json").read_text(encoding="utf-8"))["artefacts"]
-    (reference,) = (item["reference"] for item in artefacts if item["kind"] == "image" and item["name"] == "agnhost")
-    return str(reference)
 
 
 def workload(image: str) -> Json:
