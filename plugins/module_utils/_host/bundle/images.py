@@ -34,6 +34,8 @@ _PASSWD = (
     "nobody:x:65534:65534:nobody:/nonexistent:/sbin/nologin\n"
     "nonroot:x:65532:65532:nonroot:/nonexistent:/sbin/nologin\n"
 )
+# nft prints a protocol's number when it does not know its name, and kube-proxy, which reads its rules back when it starts, looks for the name.
+_PROTOCOLS = "ip 0 IP\nicmp 1 ICMP\ntcp 6 TCP\nudp 17 UDP\nipv6-icmp 58 IPv6-ICMP\nsctp 132 SCTP\n"
 _GROUP = "root:x:0:\nnobody:x:65534:\nnonroot:x:65532:\n"
 
 
@@ -138,7 +140,7 @@ def base_entries() -> list[Entry]:
 
 
 def nft_entries() -> list[Entry]:
-    """Return nft of this machine with the shared libraries it needs, at the paths its loader looks them up.
+    """Return nft of this machine with the names of protocols and the shared libraries it needs, at the paths its loader looks them up.
 
     Raises HostedKubernetesError when nft is not installed.
     """
@@ -149,7 +151,11 @@ def nft_entries() -> list[Entry]:
         )
     listing = run_tool(["ldd", nft])
     libraries = sorted({match.group(1) for match in _LDD_LIBRARY.finditer(listing)})
-    return [Entry("/usr/sbin/nft", source=os.path.realpath(nft))] + [Entry(path, source=os.path.realpath(path)) for path in libraries]
+    return [
+        Entry("/usr/sbin/nft", source=os.path.realpath(nft)),
+        Entry("/etc/protocols", data=_PROTOCOLS.encode(), mode=0o644),
+        *(Entry(path, source=os.path.realpath(path)) for path in libraries),
+    ]
 
 
 def nft_version() -> str:

@@ -70,13 +70,17 @@ class Binary:
 class Layer:
     """One image layer: a built binary under its paths.
 
-    net_bind_service: give the file cap_net_bind_service=ep, as upstream does. nft: add the host's nft and its libraries.
+    net_bind_service: give the file cap_net_bind_service=ep, as upstream does. nft: the host's nft, its libraries, and the names of
+    protocols instead.
     """
 
     built: str
     paths: tuple[str, ...]
     net_bind_service: bool = False
     nft: bool = False
+
+
+_NFT = Layer("", ("/usr/sbin/nft", "/etc/protocols"), nft=True)
 
 
 @dataclass(frozen=True)
@@ -202,8 +206,7 @@ def kubernetes_component(spec: Spec) -> Component:
     # Upstream gives only kube-apiserver the capability; the others must start without NET_BIND_SERVICE in their bounding set.
     api_layer = Layer("kubernetes", ("/usr/local/bin/kube-apiserver",), net_bind_service=True)
     shared_layer = Layer("kubernetes", tuple(f"/usr/local/bin/{name}" for name in shared))
-    nft_layer = Layer("", (), nft=True)
-    layers = {"kube-apiserver": (api_layer,), "kube-proxy": (shared_layer, nft_layer)}
+    layers = {"kube-apiserver": (api_layer,), "kube-proxy": (shared_layer, _NFT)}
     names = ("kube-apiserver", *shared)
     stamp_values = _version_stamps(version)
     return Component(
@@ -463,7 +466,7 @@ def _flannel(spec: Spec) -> Component:
     version = spec.versions["flannel"]
     module = "github.com/flannel-io/flannel"
     # Upstream's image has cp, and its manifest puts the CNI configuration in place with it.
-    layers = (Layer("flanneld", ("/opt/bin/flanneld",)), Layer("cp", ("/bin/cp",)), Layer("", (), nft=True))
+    layers = (Layer("flanneld", ("/opt/bin/flanneld",)), Layer("cp", ("/bin/cp",)), _NFT)
     return Component(
         name="flannel",
         version=version,

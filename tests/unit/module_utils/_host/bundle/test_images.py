@@ -94,6 +94,7 @@ def test_nft_comes_with_its_libraries(monkeypatch: pytest.MonkeyPatch) -> None:
     paths = [entry.path for entry in images.nft_entries()]
     assert paths == [
         "/usr/sbin/nft",
+        "/etc/protocols",
         "/lib/x86_64-linux-gnu/libc.so.6",
         "/lib/x86_64-linux-gnu/libnftables.so.1",
         "/lib64/ld-linux-x86-64.so.2",
