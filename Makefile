@@ -83,11 +83,12 @@ test-scenario: $(READY) ## the main job end to end: molecule scenario default on
 test-build: $(READY) ## build the collection, install it elsewhere, use it by full names
 	$(PYTEST) tests/integration/build $(PYTEST_ARGUMENTS)
 
-# Of the long files only what runs a module or a playbook: the engine behind it does not know ansible-core.
+# Only what meets ansible-core; of the long files only what runs a module or a playbook.
+FLOOR_UNITS = $(addprefix tests/unit/,action callback filter roles module_utils/_ansible)
 LONG_FILES = adopt or rollout or kubeconfig_generator
-test-core-floor: $(READY) ## units, build and modules once more with ansible-core 2.16
+test-core-floor: $(READY) ## plugins, roles, build and modules once more with ansible-core 2.16
 	@tools/test-servers
-	cd $(TREE) && tools/core-floor $(VENV)-core-floor $(SPREAD) --junitxml=$(JUNIT)/$@.xml -p no:cacheprovider tests/unit tests/integration/build \
+	cd $(TREE) && tools/core-floor $(VENV)-core-floor $(SPREAD) --junitxml=$(JUNIT)/$@.xml -p no:cacheprovider $(FLOOR_UNITS) tests/integration/build \
 	  $$(grep -ls support.modules tests/integration/api/test_*.py) -k "not ($(LONG_FILES)) or module or playbook or role"
 
 test-fast: $(READY) ## lint, test-unit and test-api
