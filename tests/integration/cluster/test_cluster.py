@@ -12,7 +12,7 @@ from pathlib import Path
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json, resource_of
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.client import Client
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.connection import ConnectionOptions, connect
-from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.wait import wait_until
+from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.wait import Objects, wait_until
 from ansible_collections.hosted.kubernetes.tests.support.cluster import PLAYBOOKS, Cluster
 from ansible_collections.hosted.kubernetes.tests.support.lab import on_machine
 
@@ -50,17 +50,19 @@ def _dispatched(cluster: Cluster) -> str:
 
 
 def _replace_proxy(client: Client) -> None:
-    (pod,) = client.list(resource_of("Pod"), namespace="kube-system", label_selector=PROXIES).items
-    client.delete(resource_of("Pod"), pod["metadata"]["name"], "kube-system")
+    (old,) = client.list(resource_of("Pod"), namespace="kube-system", label_selector=PROXIES).items
+    client.delete(resource_of("Pod"), old["metadata"]["name"], "kube-system")
+
+    def is_replaced(pods: Objects) -> bool:
+        return [pod["status"]["phase"] for pod in pods.values() if pod["metadata"]["uid"] != old["metadata"]["uid"]] == ["Running"]
+
     wait_until(
         client,
         resource_of("Pod"),
         namespace="kube-system",
         label_selector=PROXIES,
-        predicate=lambda pods: (
-            [pod["status"]["phase"] for pod in pods] == ["Running"] and pods[0]["metadata"]["uid"] != pod["metadata"]["uid"]
-        ),
+        predicate=is_replaced,
         deadline=time.monotonic() + 60,
         what="the new kube-proxy",
-        explain=lambda pods: ", ".join(pod["status"]["phase"] for pod in pods),
+        explain=lambda pods: ", ".join(pod["status"]["phase"] for pod in pods.values()),
     )
