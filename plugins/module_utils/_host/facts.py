@@ -24,6 +24,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._host import sys
 
 KUBELET_CONF = "/etc/kubernetes/kubelet.conf"
 BOOTSTRAP_CONF = "/etc/kubernetes/bootstrap-kubelet.conf"
+ADMIN_CONF = "/etc/kubernetes/admin.conf"
 # What a join leaves on a host, besides the two above.
 LEFTOVERS = ("/etc/kubernetes/pki/ca.crt", "/var/lib/kubelet/config.yaml", "/var/lib/kubelet/kubeadm-flags.env")
 MANIFESTS = "/etc/kubernetes/manifests"
@@ -64,6 +65,7 @@ def read_membership() -> Json:
     return {
         "kubelet_conf": describe_kubelet_conf(_text(KUBELET_CONF)) if os.path.exists(KUBELET_CONF) else None,
         "has_bootstrap_conf": os.path.exists(BOOTSTRAP_CONF),
+        "has_admin_conf": os.path.exists(ADMIN_CONF),
         "leftovers": [path for path in LEFTOVERS if os.path.exists(path)],
         "static_pods": sorted(os.listdir(MANIFESTS)) if os.path.isdir(MANIFESTS) else [],
         "is_kubelet_running": _is_active("kubelet.service"),

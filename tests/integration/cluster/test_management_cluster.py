@@ -81,6 +81,23 @@ def test_a_wrong_setting_is_refused_before_anything_is_changed(cluster: Cluster,
     assert changes(cluster.playbook("management_cluster", bundle_dir=str(bundle))) == NOTHING_CHANGED
 
 
+def test_a_control_plane_that_the_role_did_not_make_is_refused_before_it_is_changed(cluster: Cluster, bundle: Path) -> None:
+    """A cluster of another kubeadm looks like ours without its record; one changed unit shows whether the host was touched."""
+    applied, unit = "/etc/kubernetes/hosted-kubernetes/kubeadm.applied.yaml", "/etc/systemd/system/kubelet.service"
+    on_management(cluster.lab_name, f"mv {applied} /root/applied; cp -p {unit} /root/unit; echo '# another' >>{unit}")
+    try:
+        done = run_command(cluster.command("management_cluster", bundle_dir=str(bundle)))
+        assert done.status != 0
+        assert re.search(
+            r"host lab-management: it is a control plane of https://198\.\S+ that this role did not make \(found \S+admin", done.text
+        )
+        assert "leave the group management empty and set management_cluster_kubeconfig to its kubeconfig" in done.text
+        assert "# another" in on_management(cluster.lab_name, f"cat {unit}")
+    finally:
+        on_management(cluster.lab_name, f"mv /root/applied {applied}; mv /root/unit {unit}")
+    assert changes(cluster.playbook("management_cluster", bundle_dir=str(bundle))) == NOTHING_CHANGED
+
+
 def test_a_check_without_the_kubeconfig_says_what_it_cannot_show(cluster: Cluster, bundle: Path, tmp_path: Path) -> None:
     elsewhere = tmp_path / "management.kubeconfig"
     variables = {"bundle_dir": str(bundle), "management_cluster_kubeconfig": str(elsewhere)}

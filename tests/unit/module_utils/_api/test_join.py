@@ -29,7 +29,7 @@ FRESH: dict[str, Any] = {
     "ports": {},
     "free_mb": {"/var/lib/kubelet": 10_000},
     "unreachable": [],
-    "membership": {"kubelet_conf": None, "has_bootstrap_conf": False, "leftovers": [], "static_pods": []},
+    "membership": {"kubelet_conf": None, "has_bootstrap_conf": False, "has_admin_conf": False, "leftovers": [], "static_pods": []},
 }
 CONF = {
     "server": "https://198.51.100.20:6443",
