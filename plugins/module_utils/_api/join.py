@@ -124,7 +124,8 @@ def _foreign_problems(membership: Mapping[str, Any], target: JoinTarget) -> list
         return []
     theirs = f"{conf['server']} with CA {', '.join(conf['ca_names'])} ({', '.join(conf['ca_hashes'])})"
     ours = f"tenant {target.tenant} at {target.endpoint} ({', '.join(target.ca_hashes)})"
-    return [f"it has joined another cluster: {theirs}, not {ours}; run the playbook worker_reset on it, or choose another host"]
+    remedy = "take it out of that one first (playbook worker_reset with that cluster as worker_tenant or worker_tenant_kubeconfig)"
+    return [f"it has joined another cluster: {theirs}, not {ours}; {remedy}, or choose another host"]
 
 
 def _room_problems(facts: Mapping[str, Any], wanted: JoinRequirements, target: JoinTarget, *, is_fresh: bool, now_s: int) -> list[str]:

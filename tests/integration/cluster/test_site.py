@@ -213,7 +213,17 @@ def test_a_host_that_has_joined_elsewhere_is_refused(site: Site) -> None:
     assert re.search(
         rf"host {WORKER}: it has joined another cluster: https://198\.\S+ with CA \S+ .*, not tenant of {site.management}", said
     )
-    assert "run the playbook worker_reset on it, or choose another host" in said
+    assert "take it out of that one first (playbook worker_reset with that cluster as worker_tenant" in said
+
+
+def test_a_node_of_another_cluster_is_not_reset(site: Site) -> None:
+    said = site.refused("worker_reset", worker_tenant="", worker_tenant_kubeconfig=site.management)
+    assert re.search(
+        rf"host {WORKER}: it is a node of another cluster: https://198\.\S+ with CA \S+ .*, not of tenant of {site.management}", said
+    )
+    assert "set worker_reset_foreign to reset the host undrained" in said
+    assert site.worker("crictl ps --quiet") != ""
+    assert site.run("worker").changed == 0
 
 
 def test_a_host_whose_containerd_is_dead_is_not_called_clean(site: Site) -> None:

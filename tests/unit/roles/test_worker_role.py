@@ -110,3 +110,36 @@ def test_a_check_without_any_cluster_named_fails(tmp_path: Path) -> None:
 
     assert done.status == 2
     assert "no management cluster given" in done.text
+
+
+TARGET = {
+    "tenant": "tenants/acme",
+    "endpoint": "https://198.51.100.20:6443",
+    "ca_hashes": ["sha256:aa"],
+    "version": "v1.36.3",
+    "has_node": True,
+}
+FOREIGN = {"server": "https://192.0.2.1:6443", "ca_hashes": ["sha256:bb"], "ca_names": ["other"], "client_not_after_s": 1, "problem": None}
+
+
+def reset_decide(folder: Path, conf: dict[str, Any] | None, **variables: Any) -> PlaybookRun:
+    """The decisions of a reset about a host with this kubelet.conf; what was read of host and tenant is given."""
+    given = {"__worker_facts": {"host": {"membership": {"kubelet_conf": conf}}}, "__worker_join": {"target": TARGET}, **variables}
+    return run_role(folder, "worker", tasks_from="reset_decide", worker_tenant="acme", **given)
+
+
+def test_a_node_of_another_cluster_is_not_reset(tmp_path: Path) -> None:
+    done = reset_decide(tmp_path, FOREIGN)
+    assert done.status == 2
+    assert (
+        "host localhost: it is a node of another cluster: https://192.0.2.1:6443 with CA other (sha256:bb), not of tenant tenants/acme at "
+        "https://198.51.100.20:6443 (sha256:aa); name that cluster" in done.text
+    )
+    assert reset_decide(tmp_path, FOREIGN, worker_reset_foreign=True).status == 0
+
+
+@pytest.mark.parametrize(
+    "conf", [None, {**FOREIGN, "ca_hashes": ["sha256:aa"]}, {**FOREIGN, "ca_hashes": []}], ids=["none", "ours", "broken"]
+)
+def test_other_hosts_are_reset(tmp_path: Path, conf: dict[str, Any] | None) -> None:
+    assert reset_decide(tmp_path, conf).status == 0

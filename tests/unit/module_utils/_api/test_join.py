@@ -72,7 +72,8 @@ def test_a_host_that_joined_elsewhere_is_refused_with_both_clusters_named() -> N
         plan_join("worker-1", facts({"kubelet_conf": foreign}), TARGET, WANTED, now_s=NOW_S)
     assert caught.value.msg == (
         "host worker-1: it has joined another cluster: https://192.0.2.1:6443 with CA other (sha256:bb), not tenant default/acme at "
-        "https://198.51.100.20:6443 (sha256:aa); run the playbook worker_reset on it, or choose another host"
+        "https://198.51.100.20:6443 (sha256:aa); take it out of that one first (playbook worker_reset with that cluster as worker_tenant or "
+        "worker_tenant_kubeconfig), or choose another host"
     )
 
 
