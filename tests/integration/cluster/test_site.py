@@ -12,6 +12,7 @@ import contextlib
 import os
 import re
 import signal
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +21,10 @@ from typing import Any
 import pytest
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.unknown import UNKNOWN
+from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.connection import ConnectionOptions, connect
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile import workers
 from ansible_collections.hosted.kubernetes.tests.support.cluster import DEMO
-from ansible_collections.hosted.kubernetes.tests.support.lab import machine_root, on_machine, traces
+from ansible_collections.hosted.kubernetes.tests.support.lab import machine_root, on_machine, power_off, traces
 from ansible_collections.hosted.kubernetes.tests.support.playbooks import PlaybookRun, command, kill_when_written, run_command
 
 LAB = "site"
@@ -224,6 +227,23 @@ def test_a_node_of_another_cluster_is_not_reset(site: Site) -> None:
     assert "set worker_reset_foreign to reset the host undrained" in said
     assert site.worker("crictl ps --quiet") != ""
     assert site.run("worker").changed == 0
+
+
+def test_a_dead_host_goes_with_its_pods(site: Site) -> None:
+    with connect(ConnectionOptions(kubeconfig=str(site.directory / "acme.kubeconfig"))) as tenant:
+        assert workers.pods_on(tenant, NODE) != []
+        power_off(LAB, NODE)
+        try:
+            assert "or set worker_reset_dead when the host is dead" in site.refused("worker_reset")
+            done = site.run("worker_reset", worker_reset_dead=True, worker_reset_drain_timeout=10)
+            assert done.changed_tasks == ["hosted.kubernetes.worker : reset_node | Delete the node"]
+            assert site.run("worker_reset", worker_reset_dead=True).changed == 0
+            deadline = time.monotonic() + 180
+            while workers.pods_on(tenant, NODE):
+                assert time.monotonic() < deadline, "the tenant did not delete the pods of a Node that is gone"
+                time.sleep(2)
+        finally:
+            site.run("lab")
 
 
 def test_a_host_whose_containerd_is_dead_is_not_called_clean(site: Site) -> None:
