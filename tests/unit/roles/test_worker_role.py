@@ -143,3 +143,9 @@ def test_a_node_of_another_cluster_is_not_reset(tmp_path: Path) -> None:
 )
 def test_other_hosts_are_reset(tmp_path: Path, conf: dict[str, Any] | None) -> None:
     assert reset_decide(tmp_path, conf).status == 0
+
+
+def test_a_reset_needs_no_bundle(tmp_path: Path) -> None:
+    done = run_role(tmp_path, "worker", tasks_from="reset_preflight", ansible_become=False)
+    assert done.status == 0, done.output
+    assert "ignored=0" in done.output
