@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import InvalidError
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.labels import is_dns_name
-from ansible_collections.hosted.kubernetes.plugins.module_utils._api.versions import kubelet_problem
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.versions import kubelet_problem, parse_version
 
 # Certificates are valid from five minutes before they are issued (k8s.io/kubernetes/pkg/controller/certificates).
 _CLOCK_TOLERANCE_S: Final = 240
@@ -72,7 +72,9 @@ def plan_join(host: str, facts: Mapping[str, Any], target: JoinTarget, wanted: J
     if problems:
         raise InvalidError.from_problems(f"host {host}", problems)
     plan = _decide(membership, target, now_s=now_s)
-    if plan.action is not JoinAction.NONE:
+    if plan.action is JoinAction.NONE:
+        problems = _upgrade_problems(membership["kubelet_version"], wanted)
+    else:
         problems = _room_problems(facts, wanted, target, is_fresh=plan.action is JoinAction.JOIN, now_s=now_s)
     if problems:
         raise InvalidError.from_problems(f"host {host}", problems)
@@ -126,6 +128,17 @@ def _foreign_problems(membership: Mapping[str, Any], target: JoinTarget) -> list
     ours = f"tenant {target.tenant} at {target.endpoint} ({', '.join(target.ca_hashes)})"
     remedy = "take it out of that one first (playbook worker_reset with that cluster as worker_tenant or worker_tenant_kubeconfig)"
     return [f"it has joined another cluster: {theirs}, not {ours}; {remedy}, or choose another host"]
+
+
+def _upgrade_problems(kubelet: str | None, wanted: JoinRequirements) -> list[str]:
+    """A kubelet of another minor is to be replaced on a drained node only; a patch release may be while its pods run on."""
+    minor = parse_version(kubelet or wanted.bundle_version).minor_text
+    if minor == parse_version(wanted.bundle_version).minor_text:
+        return []
+    return [
+        f"it is a node with kubelet {kubelet}, the bundle is of {wanted.bundle_version}; nodes that have joined are not moved to another minor "
+        f"version yet: set worker_bundle_dir to a bundle of {minor}, or take the host out (playbook worker_reset) and join it again"
+    ]
 
 
 def _room_problems(facts: Mapping[str, Any], wanted: JoinRequirements, target: JoinTarget, *, is_fresh: bool, now_s: int) -> list[str]:

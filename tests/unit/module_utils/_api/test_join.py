@@ -29,7 +29,14 @@ FRESH: dict[str, Any] = {
     "ports": {},
     "free_mb": {"/var/lib/kubelet": 10_000},
     "unreachable": [],
-    "membership": {"kubelet_conf": None, "has_bootstrap_conf": False, "has_admin_conf": False, "leftovers": [], "static_pods": []},
+    "membership": {
+        "kubelet_conf": None,
+        "has_bootstrap_conf": False,
+        "has_admin_conf": False,
+        "kubelet_version": None,
+        "leftovers": [],
+        "static_pods": [],
+    },
 }
 CONF = {
     "server": "https://198.51.100.20:6443",
@@ -126,3 +133,17 @@ def test_a_half_joined_host_may_hold_the_port_but_needs_room() -> None:
     assert plan_join("worker-1", seen, TARGET, WANTED, now_s=NOW_S).action is JoinAction.REJOIN
     with pytest.raises(InvalidError, match="MiB free"):
         plan_join("worker-1", facts(half, free_mb={"/var": 1}), TARGET, WANTED, now_s=NOW_S)
+
+
+def test_a_node_is_not_moved_to_another_minor_but_to_another_patch() -> None:
+    older = replace(WANTED, bundle_version="v1.35.4")
+    with pytest.raises(
+        InvalidError, match=r"kubelet v1\.36\.3, the bundle is of v1\.35\.4; .*set worker_bundle_dir to a bundle of 1\.36, or take"
+    ):
+        plan_join("worker-1", facts({"kubelet_conf": CONF, "kubelet_version": "v1.36.3"}), TARGET, older, now_s=NOW_S)
+
+    patch = facts({"kubelet_conf": CONF, "kubelet_version": "v1.36.1"})
+    assert plan_join("worker-1", patch, TARGET, WANTED, now_s=NOW_S).action is JoinAction.NONE
+    # One that joins again is empty.
+    again = facts({"has_bootstrap_conf": True, "kubelet_version": "v1.36.3"})
+    assert plan_join("worker-1", again, TARGET, older, now_s=NOW_S).action is JoinAction.REJOIN
