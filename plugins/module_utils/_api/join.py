@@ -61,7 +61,8 @@ class JoinPlan:
 def plan_join(host: str, facts: Mapping[str, Any], target: JoinTarget, wanted: JoinRequirements, *, now_s: int) -> JoinPlan:
     """Decide what must happen to one host so that it is a node of its tenant cluster.
 
-    host: inventory name, for messages. facts: what module host_info returned. now_s: controller's clock, seconds since the epoch.
+    host: inventory name, for messages. facts: what module host_info returned. now_s: controller's clock, seconds since the epoch, for
+    certificates that end; how far the host's clock is off was measured when the facts were read.
     Raises InvalidError with all that is in the way, when something is; nothing has been changed then.
     """
     membership = facts["membership"]
@@ -75,7 +76,7 @@ def plan_join(host: str, facts: Mapping[str, Any], target: JoinTarget, wanted: J
     if plan.action is JoinAction.NONE:
         problems = _upgrade_problems(membership["kubelet_version"], wanted)
     else:
-        problems = _room_problems(facts, wanted, target, is_fresh=plan.action is JoinAction.JOIN, now_s=now_s)
+        problems = _room_problems(facts, wanted, target, is_fresh=plan.action is JoinAction.JOIN)
     if problems:
         raise InvalidError.from_problems(f"host {host}", problems)
     return plan
@@ -135,13 +136,13 @@ def _upgrade_problems(kubelet: str | None, wanted: JoinRequirements) -> list[str
     minor = parse_version(kubelet or wanted.bundle_version).minor_text
     if minor == parse_version(wanted.bundle_version).minor_text:
         return []
-    return [
-        f"it is a node with kubelet {kubelet}, the bundle is of {wanted.bundle_version}; nodes that have joined are not moved to another minor "
-        f"version yet: set worker_bundle_dir to a bundle of {minor}, or take the host out (playbook worker_reset) and join it again"
-    ]
+    problem = (
+        f"it is a node with kubelet {kubelet}, the bundle is of {wanted.bundle_version}; a node is not moved to another minor version yet"
+    )
+    return [f"{problem}: set worker_bundle_dir to a bundle of {minor}, or take the host out (playbook worker_reset) and join it again"]
 
 
-def _room_problems(facts: Mapping[str, Any], wanted: JoinRequirements, target: JoinTarget, *, is_fresh: bool, now_s: int) -> list[str]:
+def _room_problems(facts: Mapping[str, Any], wanted: JoinRequirements, target: JoinTarget, *, is_fresh: bool) -> list[str]:
     """What only matters when the host is going to join: a node that has joined uses its port and may have filled its disk."""
     problems = [
         f"{path}: {free} MiB free, {wanted.minimum_free_mb} MiB are needed; free some, or set worker_minimum_free_mb"
@@ -155,8 +156,7 @@ def _room_problems(facts: Mapping[str, Any], wanted: JoinRequirements, target: J
     problems += [
         f"it cannot reach tenant {target.tenant} at {where}; check routes and firewalls between them" for where in facts["unreachable"]
     ]
-    if abs(facts["time_s"] - now_s) > _CLOCK_TOLERANCE_S:
-        problems.append(
-            f"its clock is {facts['time_s'] - now_s:+d} s off the controller's; certificates would not be valid; synchronise it"
-        )
+    offset_s = facts["clock_offset_s"]
+    if offset_s is not None and abs(offset_s) > _CLOCK_TOLERANCE_S:
+        problems.append(f"its clock is {offset_s:+d} s off the controller's; certificates would not be valid; synchronise it")
     return problems

@@ -34,15 +34,24 @@ _LISTEN = "0A"
 Json = dict[str, Any]
 
 
-def read(wanted_tools: Sequence[str], ports: Sequence[int], disks: Sequence[str], connect: Sequence[str], connect_timeout_s: float) -> Json:
+def read(
+    wanted_tools: Sequence[str],
+    ports: Sequence[int],
+    disks: Sequence[str],
+    connect: Sequence[str],
+    connect_timeout_s: float,
+    controller_time_s: float | None = None,
+) -> Json:
     """Read all facts of this host.
 
     wanted_tools: see tools.missing. ports: TCP ports that should be free. disks: paths whose free space counts;
-    the nearest existing parent is measured. connect: "address:port" that this host should reach.
+    the nearest existing parent is measured. connect: "address:port" that this host should reach. controller_time_s: seconds since the
+    epoch on the controller's clock a moment ago; the difference is in clock_offset_s, positive when this host is ahead.
     """
+    offset_s = None if controller_time_s is None else round(time.time() - controller_time_s)
     return {
         "hostname": socket.gethostname(),
-        "time_s": int(time.time()),
+        "clock_offset_s": offset_s,
         "python": platform.python_version(),
         "architecture": _ARCHITECTURES.get(platform.machine(), platform.machine()),
         "kernel": platform.release(),

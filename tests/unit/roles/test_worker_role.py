@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from ansible_collections.hosted.kubernetes.tests.support.playbooks import PlaybookRun, run_role
+from ansible_collections.hosted.kubernetes.tests.support.playbooks import PlaybookRun, run_playbook, run_role
 
 ROOT = Path(__file__).parents[3]
 # Run on the controller without a connection to the host: some hundredths of a second each.
@@ -149,3 +150,18 @@ def test_a_reset_needs_no_bundle(tmp_path: Path) -> None:
     done = run_role(tmp_path, "worker", tasks_from="reset_preflight", ansible_become=False)
     assert done.status == 0, done.output
     assert "ignored=0" in done.output
+
+
+def test_the_clocks_are_compared_in_the_task_that_reads_the_host(tmp_path: Path) -> None:
+    """The host gets the controller's time; a busy machine takes some seconds for that."""
+    include = {"name": "hosted.kubernetes.worker", "tasks_from": "reset_preflight", "public": True}
+    tasks = [
+        {"ansible.builtin.include_role": include},
+        {"ansible.builtin.debug": {"msg": "offset {{ __worker_facts.host.clock_offset_s }} s"}},
+    ]
+    path = tmp_path / "clock.json"
+    play = [{"hosts": "localhost", "connection": "local", "gather_facts": False, "tasks": tasks}]
+    path.write_text(json.dumps(play), encoding="utf-8")
+    done = run_playbook(path, ansible_become=False)
+    assert done.status == 0, done.output
+    assert re.search(r"offset \d\d? s", done.text), done.output

@@ -20,7 +20,7 @@ TARGET = JoinTarget(tenant="default/acme", endpoint="https://198.51.100.20:6443"
 WANTED = JoinRequirements(node_name="worker-1", bundle_version="v1.36.3", bundle_arch="amd64", minimum_free_mb=3072, minimum_memory_mb=900)
 FRESH: dict[str, Any] = {
     "hostname": "worker-1",
-    "time_s": NOW_S,
+    "clock_offset_s": 0,
     "architecture": "amd64",
     "is_root": True,
     "is_systemd": True,
@@ -97,7 +97,7 @@ def test_a_host_that_joined_elsewhere_is_refused_with_both_clusters_named() -> N
         pytest.param(
             facts(unreachable=["198.51.100.20:6443"]), WANTED, "cannot reach tenant default/acme at 198.51.100.20:6443", id="route"
         ),
-        pytest.param(facts(time_s=NOW_S - 3600), WANTED, "its clock is -3600 s off", id="clock"),
+        pytest.param(facts(clock_offset_s=-3600), WANTED, "its clock is -3600 s off", id="clock"),
         pytest.param(facts(), replace(WANTED, node_name="Worker_1"), 'node name "Worker_1" is not a DNS name', id="name"),
         pytest.param(
             facts(), replace(WANTED, bundle_version="v1.37.0"), "kubelet v1.37.0 is newer than the API server v1.36.3", id="newer"
