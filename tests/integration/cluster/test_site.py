@@ -246,6 +246,17 @@ def test_a_dead_host_goes_with_its_pods(site: Site) -> None:
             site.run("lab")
 
 
+def test_a_check_of_a_join_after_a_reset_is_exact(site: Site) -> None:
+    """The kubelet trusts no CA any more: the host is reset and joins again, which check mode does not do first."""
+    site.worker(
+        "systemctl stop kubelet; sed -i 's/certificate-authority-data:.*/certificate-authority-data: AAAA/' /etc/kubernetes/kubelet.conf"
+    )
+    predicted, applied = site.run("worker", "--check"), site.run("worker")
+    # A token that does not exist yet is not deleted.
+    assert [*predicted.changed_tasks, "hosted.kubernetes.worker : join | Delete the token"] == applied.changed_tasks
+    assert site.run("worker").changed == 0
+
+
 def test_a_host_whose_containerd_is_dead_is_not_called_clean(site: Site) -> None:
     site.worker("systemctl stop containerd")
     try:
