@@ -9,6 +9,7 @@ CA may not, so keys are compared, by the hash that kubeadm pins.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -20,6 +21,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._api.versions im
 
 # Certificates are valid from five minutes before they are issued (k8s.io/kubernetes/pkg/controller/certificates).
 _CLOCK_TOLERANCE_S: Final = 240
+_IPV6_SUBNET: Final = re.compile(r"^\s*(?:podSubnet|serviceSubnet):[^\n]*[0-9a-fA-F]*:[0-9a-fA-F:]*/\d", re.MULTILINE)
 
 
 class JoinAction(StrEnum):
@@ -32,13 +34,17 @@ class JoinAction(StrEnum):
 
 @dataclass(frozen=True)
 class JoinTarget:
-    """The tenant cluster as it answers. ca_hashes as "sha256:…"; endpoint is a URL; has_node: a Node of that name exists."""
+    """The tenant cluster as it answers.
+
+    ca_hashes as "sha256:…"; endpoint is a URL; has_node: a Node of that name exists; has_ipv6: see uses_ipv6.
+    """
 
     tenant: str
     endpoint: str
     ca_hashes: Sequence[str]
     version: str
     has_node: bool
+    has_ipv6: bool = False
 
 
 @dataclass(frozen=True)
@@ -56,6 +62,14 @@ class JoinRequirements:
 class JoinPlan:
     action: JoinAction
     reason: str
+
+
+def uses_ipv6(endpoint: str, cluster_configuration: str) -> bool:
+    """Whether nodes must forward IPv6: the endpoint is an IPv6 address, or pods or Services have such networks.
+
+    endpoint: URL. cluster_configuration: kubeadm's ClusterConfiguration as YAML; "" when a cluster was made without kubeadm.
+    """
+    return "://[" in endpoint or _IPV6_SUBNET.search(cluster_configuration) is not None
 
 
 def plan_join(host: str, facts: Mapping[str, Any], target: JoinTarget, wanted: JoinRequirements, *, now_s: int) -> JoinPlan:

@@ -12,7 +12,13 @@ from typing import Any
 import pytest
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import InvalidError
-from ansible_collections.hosted.kubernetes.plugins.module_utils._api.join import JoinAction, JoinRequirements, JoinTarget, plan_join
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.join import (
+    JoinAction,
+    JoinRequirements,
+    JoinTarget,
+    plan_join,
+    uses_ipv6,
+)
 
 NOW_S = 1_800_000_000
 OURS, THEIRS = "sha256:aa", "sha256:bb"
@@ -147,3 +153,17 @@ def test_a_node_is_not_moved_to_another_minor_but_to_another_patch() -> None:
     # One that joins again is empty.
     again = facts({"has_bootstrap_conf": True, "kubelet_version": "v1.36.3"})
     assert plan_join("worker-1", again, TARGET, older, now_s=NOW_S).action is JoinAction.REJOIN
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "configuration", "expected"),
+    [
+        ("https://198.51.100.20:6443", "networking:\n  podSubnet: 10.244.0.0/16\n  serviceSubnet: 10.96.0.0/16\n", False),
+        ("https://api.example.com:6443", "", False),
+        ("https://[2001:db8::1]:6443", "", True),
+        ("https://198.51.100.20:6443", "networking:\n  podSubnet: 10.244.0.0/16,fd00:10:244::/56\n", True),
+        ("https://198.51.100.20:6443", 'networking:\n  serviceSubnet: "fd00::/112"\n', True),
+    ],
+)
+def test_uses_ipv6(endpoint: str, configuration: str, expected: bool) -> None:
+    assert uses_ipv6(endpoint, configuration) is expected
