@@ -201,6 +201,20 @@ def test_a_full_disk_is_named_and_nothing_half_written_stays(site: Site) -> None
         site.worker(f"systemctl stop containerd; umount {images}")
 
 
+def test_a_container_runtime_of_somebody_else_is_not_taken_over_unasked(site: Site) -> None:
+    config, kept = "/etc/containerd/config.toml", "/etc/containerd/config.toml.before-hosted-kubernetes"
+    site.worker(f"cp {config} /root/config.toml; echo 'version = 3' >{config}")
+    said = site.refused("worker")
+    assert f"host {WORKER}: a container runtime that this role did not set up is there (file {config}" in said
+    assert site.worker(f"cat {config}") == "version = 3\n"
+
+    # The image that is missing ends the run after containerd has been taken over.
+    replaced = site.tried("worker", container_runtime_replace_existing=True, container_runtime_images=["no-such-image"])
+    assert "no-such-image" in replaced.text
+    assert site.worker(f"cat {kept}") == "version = 3\n"
+    assert site.worker(f"cmp {config} /root/config.toml; rm {kept}") == ""
+
+
 def test_a_join_that_was_killed_is_completed_and_touches_no_other_host(site: Site) -> None:
     site.killed_join()
     first = site.run("worker")
