@@ -165,3 +165,15 @@ def test_the_clocks_are_compared_in_the_task_that_reads_the_host(tmp_path: Path)
     done = run_playbook(path, ansible_become=False)
     assert done.status == 0, done.output
     assert re.search(r"offset \d\d? s", done.text), done.output
+
+
+@pytest.mark.parametrize(
+    ("variables", "expected"), [({}, "tenants"), ({"tenant_control_plane_namespace": "red"}, "red"), ({"worker_namespace": "blue"}, "blue")]
+)
+def test_tenants_are_looked_for_where_the_role_of_tenants_makes_them(tmp_path: Path, variables: dict[str, str], expected: str) -> None:
+    include = {"name": "hosted.kubernetes.worker", "tasks_from": "reset_preflight", "public": True}
+    tasks = [{"ansible.builtin.include_role": include}, {"ansible.builtin.debug": {"msg": "namespace={{ worker_namespace }}"}}]
+    path = tmp_path / "namespace.json"
+    path.write_text(json.dumps([{"hosts": "localhost", "connection": "local", "gather_facts": False, "tasks": tasks}]), encoding="utf-8")
+    done = run_playbook(path, ansible_become=False, **variables)
+    assert f"namespace={expected}" in done.text
