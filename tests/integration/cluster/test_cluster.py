@@ -10,7 +10,7 @@ import re
 from ansible_collections.hosted.kubernetes.tests.support.cluster import PLAYBOOKS, Cluster
 
 
-def test_second_run_of_every_playbook_changes_nothing(cluster: Cluster) -> None:
+def test_a_second_run_of_what_makes_the_cluster_changes_nothing(cluster: Cluster) -> None:
     for name in PLAYBOOKS:
         output = cluster.playbook(name)
         assert set(re.findall(r"changed=(\d+)", output)) == {"0"}, output

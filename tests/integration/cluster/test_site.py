@@ -215,6 +215,17 @@ def test_a_container_runtime_of_somebody_else_is_not_taken_over_unasked(site: Si
     assert site.worker(f"cmp {config} /root/config.toml; rm {kept}") == ""
 
 
+def test_a_token_is_never_shown_and_goes_whatever_happens(site: Site) -> None:
+    """kubeadm refuses a flag without a name before it changes the host."""
+    done = site.tried("worker", "-vvv", worker_kubelet_extra_args=[{"name": "", "value": "x"}])
+    assert done.status != 0
+    assert "kubeadm join failed: " in done.text
+    assert "join | Make a token for this host" in str(done.changed_tasks)
+    assert not re.search(r"\b[a-z0-9]{6}\.[a-z0-9]{16}\b", done.output)
+    with connect(ConnectionOptions(kubeconfig=str(site.directory / "acme.kubeconfig"))) as tenant:
+        assert workers.token_names(tenant, NODE) == []
+
+
 def test_a_join_that_was_killed_is_completed_and_touches_no_other_host(site: Site) -> None:
     site.killed_join()
     first = site.run("worker")

@@ -62,23 +62,6 @@ def test_the_join_stays_within_its_budget_of_tasks() -> None:
     assert 10 <= len(costly) <= BUDGET, costly
 
 
-def test_a_token_is_deleted_whatever_happens() -> None:
-    entries = yaml.safe_load((ROOT / "roles/worker/tasks/join.yml").read_text())
-    block = next(entry for entry in entries if "block" in entry)
-    made = [task["hosted.kubernetes.bootstrap_token"] for task in block["block"] if "hosted.kubernetes.bootstrap_token" in task]
-    deleted = [task["hosted.kubernetes.bootstrap_token"] for task in block["always"]]
-    assert len(made) == 1
-    assert [item["state"] for item in deleted] == ["absent"]
-    assert made[0]["for_host"] == deleted[0]["for_host"]
-
-
-def test_tasks_that_hold_a_token_hide_it() -> None:
-    holding = [task for task in tasks("worker") if task.get("register") == "__worker_token"]
-
-    assert len(holding) == 1
-    assert [task["no_log"] for task in holding] == ["{{ worker_secure_logging }}"]
-
-
 def preflight(folder: Path, *options: str, **variables: Any) -> PlaybookRun:
     (folder / "manifest.json").write_text(json.dumps({"kubernetes": "v1.36.3", "arch": "amd64", "artefacts": []}), encoding="utf-8")
     given = {"worker_bundle_dir": str(folder), "worker_tenant": "acme", "ansible_become": False, **variables}
