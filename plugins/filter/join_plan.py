@@ -59,10 +59,17 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._api.join import
 
 def join_plan(facts: Mapping[str, Any], host: str, target: Mapping[str, Any], requirements: Mapping[str, Any]) -> dict[str, str]:
     try:
-        plan = plan_join(host, facts, JoinTarget(**target), JoinRequirements(**requirements), now_s=int(time.time()))
+        plan = plan_join(host, facts, JoinTarget(**target), _requirements(requirements), now_s=int(time.time()))
     except HostedKubernetesError as error:
         return {"action": "refuse", "reason": error.msg}
     return {"action": plan.action.value, "reason": plan.reason}
+
+
+def _requirements(given: Mapping[str, Any]) -> JoinRequirements:
+    """Before ansible-core 2.19 a template gives text where it means a number."""
+    return JoinRequirements(
+        **{**given, "minimum_free_mb": int(given["minimum_free_mb"]), "minimum_memory_mb": int(given["minimum_memory_mb"])}
+    )
 
 
 class FilterModule:

@@ -54,7 +54,7 @@ options:
     default: []
     suboptions:
       node:
-        description: Name of the node.
+        description: Name of the node. One that the management cluster does not have is refused.
         type: str
         required: true
       path:
@@ -293,6 +293,7 @@ def present(module: AnsibleModule, client: Any, etcd: Any) -> dict[str, Any]:
     from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.plan import plan_diff
 
     validity = etcd_plan.Validity.of_days(module.params["certificate_days"], module.params["renew_before_days"])
+    managed_etcd.refuse_unknown_nodes(client, etcd)
     plan = managed_etcd.plan_present(client, etcd, datetime.now(timezone.utc), validity)
     changes = tuple(plan)
     if not module.check_mode:

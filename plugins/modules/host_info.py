@@ -38,6 +38,11 @@ options:
     description: Seconds to wait for each connection.
     type: float
     default: 5
+  controller_time:
+    description:
+      - Seconds since the epoch on the controller's clock when the task starts, such as V({{ '%s' | ansible.builtin.strftime }}). The host's clock
+        is compared with it; the time it takes to reach the host counts as a difference.
+    type: float
 extends_documentation_fragment:
   - hosted.kubernetes.attributes
   - hosted.kubernetes.attributes.host
@@ -67,6 +72,9 @@ host:
       description: Architecture as bundles name it.
       type: str
       sample: amd64
+    clock_offset_s:
+      description: By how many seconds the host's clock is ahead of O(controller_time), null without it.
+      type: int
     free_mb:
       description: Free space in MiB by path.
       type: dict
@@ -108,13 +116,21 @@ SPEC = ArgumentSpec(
         "disks": {"type": "list", "elements": "path", "default": []},
         "connect": {"type": "list", "elements": "str", "default": []},
         "connect_timeout": {"type": "float", "default": 5},
+        "controller_time": {"type": "float"},
     }
 )
 
 
 def main_with(module: AnsibleModule) -> dict[str, Any]:
     params = module.params
-    host = facts.read([*REQUIRED, *params["tools"]], params["ports"], params["disks"], params["connect"], params["connect_timeout"])
+    host = facts.read(
+        [*REQUIRED, *params["tools"]],
+        params["ports"],
+        params["disks"],
+        params["connect"],
+        params["connect_timeout"],
+        params["controller_time"],
+    )
     return {"changed": False, "host": host}
 
 

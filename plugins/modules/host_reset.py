@@ -10,6 +10,8 @@ short_description: Take a host out of its cluster without a trace
 description:
   - Runs C(kubeadm reset) and removes what it leaves behind, such as CNI configuration, mounts and containers of pods, network links, and
     rules of iptables and nftables.
+  - Of networks only what those of Kubernetes have made is removed. What other software, such as Podman, has in C(/etc/cni/net.d), in
+    C(/var/lib/cni) and in chains of CNI plugins stays, and is named.
   - Looks again afterwards and fails when anything is left. Programs, images and containerd stay, so that the host can join again.
   - A host that runs a control plane is refused.
 version_added: 0.1.0
@@ -53,6 +55,12 @@ removed:
   type: list
   elements: str
   sample: ["unit kubelet.service", "link cni0"]
+kept:
+  description: What belongs to networks of other software and stays, as paths and as chains behind the name of their tool.
+  returned: always
+  type: list
+  elements: str
+  sample: [/etc/cni/net.d/87-podman-bridge.conflist]
 left:
   description: What could not be removed.
   returned: when that made the module fail
@@ -84,7 +92,10 @@ def main_with(module: AnsibleModule) -> dict[str, Any]:
     else:
         found = reset.reset(params["kubeadm"], params["ctr"], params["socket"])
     removed = [str(item) for item in found]
-    result: dict[str, Any] = {"changed": bool(removed), "removed": removed}
+    kept = reset.observe_kept()
+    result: dict[str, Any] = {"changed": bool(removed), "removed": removed, "kept": kept}
+    if removed and kept:
+        result["warnings"] = [f"left as it is, since other software than Kubernetes has made it: {', '.join(kept)}"]
     return {**result, "diff": {"before": "".join(f"{line}\n" for line in removed), "after": ""}} if removed else result
 
 

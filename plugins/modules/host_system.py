@@ -26,7 +26,8 @@ options:
     default: {}
   swap:
     description:
-      - V(off) switches all swap off and comments out the swap lines of C(/etc/fstab).
+      - V(off) switches all swap off, comments out the swap lines of C(/etc/fstab), and masks the units of systemd that are active and would
+        bring swap back at boot, such as those of zram-generator.
       - V(keep) leaves swap alone. The kubelet then needs C(failSwapOn=false).
     type: str
     choices: ["off", keep]

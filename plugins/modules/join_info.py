@@ -60,6 +60,9 @@ target:
     has_node:
       description: Whether a Node of that name exists.
       type: bool
+    has_ipv6:
+      description: Whether the endpoint is an IPv6 address, or pods or Services have IPv6 networks.
+      type: bool
 address:
   description: Address and port of the endpoint.
   returned: success
@@ -98,6 +101,7 @@ def main_with(module: AnsibleModule) -> dict[str, Any]:
             "ca_hashes": list(target.ca_hashes),
             "version": target.version,
             "has_node": target.has_node,
+            "has_ipv6": target.has_ipv6,
         },
         "address": target.endpoint.split("://", 1)[-1].rstrip("/"),
     }

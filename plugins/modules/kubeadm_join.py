@@ -31,6 +31,11 @@ options:
         C(/etc/kubernetes/hosted-kubernetes/patches).
     type: dict
     default: {}
+  after_reset:
+    description:
+      - The task follows one that resets the host. In check mode that has changed nothing, and the host counts as one that has not joined.
+    type: bool
+    default: false
   kubeadm:
     description: Path of kubeadm on the host.
     type: path
@@ -88,6 +93,7 @@ SPEC = ArgumentSpec(
         "config": {"type": "dict", "required": True},
         "token": {"type": "str", "no_log": True},
         "patches": {"type": "dict", "default": {}},
+        "after_reset": {"type": "bool", "default": False},
         "kubeadm": {"type": "path", "default": "/usr/local/bin/kubeadm"},
     }
 )
@@ -95,7 +101,8 @@ SPEC = ArgumentSpec(
 
 def main_with(module: AnsibleModule) -> dict[str, Any]:
     params = module.params
-    if kubeadm.is_joined(params["config"]):
+    is_reset_only_in_mind = module.check_mode and params["after_reset"]
+    if not is_reset_only_in_mind and kubeadm.is_joined(params["config"]):
         return {"changed": False}
     endpoint = ((params["config"].get("discovery") or {}).get("bootstrapToken") or {}).get("apiServerEndpoint", "")
     result: dict[str, Any] = {"changed": True, "diff": {"before": "not joined\n", "after": f"joined to {endpoint}\n"}}

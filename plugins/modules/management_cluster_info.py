@@ -19,6 +19,10 @@ options:
     description: Seconds to wait for an API server that does not answer or is not ready yet. Other faults are reported at once.
     type: int
     default: 0
+  warn_before_days:
+    description: How many days before their end the certificates of API server and kubeconfig are warned of; V(0) for never.
+    type: int
+    default: 90
 extends_documentation_fragment:
   - hosted.kubernetes.attributes
   - hosted.kubernetes.attributes.api
@@ -43,6 +47,11 @@ version:
   returned: success
   type: str
   sample: v1.36.3
+certificates:
+  description: When the certificate of the API server (C(server)) and that of the kubeconfig (C(client), when it has one) end, UTC.
+  returned: success
+  type: dict
+  sample: {server: "2027-05-01T12:00:00Z", client: "2027-05-01T12:00:00Z"}
 nodes:
   description: The nodes and whether each is Ready.
   returned: success
@@ -50,6 +59,7 @@ nodes:
   sample: {management-1: true}
 """
 
+from datetime import datetime, timezone
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -61,17 +71,34 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._ansible.module 
     run,
 )
 
-SPEC = ArgumentSpec(options={"wait_timeout": {"type": "int", "default": 0}}).merge(MANAGEMENT_CLUSTER)
+SPEC = ArgumentSpec(options={"wait_timeout": {"type": "int", "default": 0}, "warn_before_days": {"type": "int", "default": 90}}).merge(
+    MANAGEMENT_CLUSTER
+)
 
 
 def main_with(module: AnsibleModule) -> dict[str, Any]:
     from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.connection import ConnectionOptions, connect
-    from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.probe import check_management_version, cluster_facts
+    from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.probe import (
+        certificate_ends,
+        certificate_warnings,
+        check_management_version,
+        cluster_facts,
+    )
 
     with connect(ConnectionOptions(**connection_options(module.params))) as client:
         facts = cluster_facts(client, timeout_s=module.params["wait_timeout"])
-        check_management_version(f"{client.access.server} ({client.access.origin})", facts.version)
-    return {"changed": False, "server": client.access.server, "version": facts.version, "nodes": facts.nodes}
+        origin = f"{client.access.server} ({client.access.origin})"
+        check_management_version(origin, facts.version)
+        ends = certificate_ends(client)
+    before_days = module.params["warn_before_days"]
+    return {
+        "changed": False,
+        "server": client.access.server,
+        "version": facts.version,
+        "nodes": facts.nodes,
+        "certificates": {kind: f"{end:%Y-%m-%dT%H:%M:%SZ}" for kind, end in ends.items()},
+        "warnings": certificate_warnings(origin, ends, now=datetime.now(timezone.utc), before_days=before_days),
+    }
 
 
 def main() -> None:

@@ -9,6 +9,7 @@ import json
 import subprocess
 from pathlib import Path
 
+from ansible_collections.hosted.kubernetes.plugins.module_utils._host.lab_supervisor import supervisor_for_host
 from ansible_collections.hosted.kubernetes.tests.support.bundle import cache_directory
 
 
@@ -31,6 +32,11 @@ def on_machine(lab: str, machine: str, command: str) -> str:
     )
     assert done.returncode == 0, done.stdout
     return done.stdout
+
+
+def power_off(lab: str, machine: str) -> None:
+    """End a machine as a power cut does; the playbook lab boots it again."""
+    supervisor_for_host(lab).kill(machine, 60)
 
 
 def traces(lab: str) -> list[str]:

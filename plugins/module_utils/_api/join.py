@@ -9,6 +9,7 @@ CA may not, so keys are compared, by the hash that kubeadm pins.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -16,10 +17,11 @@ from typing import Any, Final
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import InvalidError
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.labels import is_dns_name
-from ansible_collections.hosted.kubernetes.plugins.module_utils._api.versions import kubelet_problem
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.versions import kubelet_problem, parse_version
 
 # Certificates are valid from five minutes before they are issued (k8s.io/kubernetes/pkg/controller/certificates).
 _CLOCK_TOLERANCE_S: Final = 240
+_IPV6_SUBNET: Final = re.compile(r"^\s*(?:podSubnet|serviceSubnet):[^\n]*[0-9a-fA-F]*:[0-9a-fA-F:]*/\d", re.MULTILINE)
 
 
 class JoinAction(StrEnum):
@@ -32,13 +34,17 @@ class JoinAction(StrEnum):
 
 @dataclass(frozen=True)
 class JoinTarget:
-    """The tenant cluster as it answers. ca_hashes as "sha256:…"; endpoint is a URL; has_node: a Node of that name exists."""
+    """The tenant cluster as it answers.
+
+    ca_hashes as "sha256:…"; endpoint is a URL; has_node: a Node of that name exists; has_ipv6: see uses_ipv6.
+    """
 
     tenant: str
     endpoint: str
     ca_hashes: Sequence[str]
     version: str
     has_node: bool
+    has_ipv6: bool = False
 
 
 @dataclass(frozen=True)
@@ -58,10 +64,19 @@ class JoinPlan:
     reason: str
 
 
+def uses_ipv6(endpoint: str, cluster_configuration: str) -> bool:
+    """Whether nodes must forward IPv6: the endpoint is an IPv6 address, or pods or Services have such networks.
+
+    endpoint: URL. cluster_configuration: kubeadm's ClusterConfiguration as YAML; "" when a cluster was made without kubeadm.
+    """
+    return "://[" in endpoint or _IPV6_SUBNET.search(cluster_configuration) is not None
+
+
 def plan_join(host: str, facts: Mapping[str, Any], target: JoinTarget, wanted: JoinRequirements, *, now_s: int) -> JoinPlan:
     """Decide what must happen to one host so that it is a node of its tenant cluster.
 
-    host: inventory name, for messages. facts: what module host_info returned. now_s: controller's clock, seconds since the epoch.
+    host: inventory name, for messages. facts: what module host_info returned. now_s: controller's clock, seconds since the epoch, for
+    certificates that end; how far the host's clock is off was measured when the facts were read.
     Raises InvalidError with all that is in the way, when something is; nothing has been changed then.
     """
     membership = facts["membership"]
@@ -72,8 +87,10 @@ def plan_join(host: str, facts: Mapping[str, Any], target: JoinTarget, wanted: J
     if problems:
         raise InvalidError.from_problems(f"host {host}", problems)
     plan = _decide(membership, target, now_s=now_s)
-    if plan.action is not JoinAction.NONE:
-        problems = _room_problems(facts, wanted, target, is_fresh=plan.action is JoinAction.JOIN, now_s=now_s)
+    if plan.action is JoinAction.NONE:
+        problems = _upgrade_problems(membership["kubelet_version"], wanted)
+    else:
+        problems = _room_problems(facts, wanted, target, is_fresh=plan.action is JoinAction.JOIN)
     if problems:
         raise InvalidError.from_problems(f"host {host}", problems)
     return plan
@@ -124,10 +141,22 @@ def _foreign_problems(membership: Mapping[str, Any], target: JoinTarget) -> list
         return []
     theirs = f"{conf['server']} with CA {', '.join(conf['ca_names'])} ({', '.join(conf['ca_hashes'])})"
     ours = f"tenant {target.tenant} at {target.endpoint} ({', '.join(target.ca_hashes)})"
-    return [f"it has joined another cluster: {theirs}, not {ours}; run the playbook worker_reset on it, or choose another host"]
+    remedy = "take it out of that one first (playbook worker_reset with that cluster as worker_tenant or worker_tenant_kubeconfig)"
+    return [f"it has joined another cluster: {theirs}, not {ours}; {remedy}, or choose another host"]
 
 
-def _room_problems(facts: Mapping[str, Any], wanted: JoinRequirements, target: JoinTarget, *, is_fresh: bool, now_s: int) -> list[str]:
+def _upgrade_problems(kubelet: str | None, wanted: JoinRequirements) -> list[str]:
+    """A kubelet of another minor is to be replaced on a drained node only; a patch release may be while its pods run on."""
+    minor = parse_version(kubelet or wanted.bundle_version).minor_text
+    if minor == parse_version(wanted.bundle_version).minor_text:
+        return []
+    problem = (
+        f"it is a node with kubelet {kubelet}, the bundle is of {wanted.bundle_version}; a node is not moved to another minor version yet"
+    )
+    return [f"{problem}: set worker_bundle_dir to a bundle of {minor}, or take the host out (playbook worker_reset) and join it again"]
+
+
+def _room_problems(facts: Mapping[str, Any], wanted: JoinRequirements, target: JoinTarget, *, is_fresh: bool) -> list[str]:
     """What only matters when the host is going to join: a node that has joined uses its port and may have filled its disk."""
     problems = [
         f"{path}: {free} MiB free, {wanted.minimum_free_mb} MiB are needed; free some, or set worker_minimum_free_mb"
@@ -141,8 +170,7 @@ def _room_problems(facts: Mapping[str, Any], wanted: JoinRequirements, target: J
     problems += [
         f"it cannot reach tenant {target.tenant} at {where}; check routes and firewalls between them" for where in facts["unreachable"]
     ]
-    if abs(facts["time_s"] - now_s) > _CLOCK_TOLERANCE_S:
-        problems.append(
-            f"its clock is {facts['time_s'] - now_s:+d} s off the controller's; certificates would not be valid; synchronise it"
-        )
+    offset_s = facts["clock_offset_s"]
+    if offset_s is not None and abs(offset_s) > _CLOCK_TOLERANCE_S:
+        problems.append(f"its clock is {offset_s:+d} s off the controller's; certificates would not be valid; synchronise it")
     return problems

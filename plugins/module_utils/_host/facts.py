@@ -24,6 +24,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._host import sys
 
 KUBELET_CONF = "/etc/kubernetes/kubelet.conf"
 BOOTSTRAP_CONF = "/etc/kubernetes/bootstrap-kubelet.conf"
+ADMIN_CONF = "/etc/kubernetes/admin.conf"
 # What a join leaves on a host, besides the two above.
 LEFTOVERS = ("/etc/kubernetes/pki/ca.crt", "/var/lib/kubelet/config.yaml", "/var/lib/kubelet/kubeadm-flags.env")
 MANIFESTS = "/etc/kubernetes/manifests"
@@ -33,15 +34,24 @@ _LISTEN = "0A"
 Json = dict[str, Any]
 
 
-def read(wanted_tools: Sequence[str], ports: Sequence[int], disks: Sequence[str], connect: Sequence[str], connect_timeout_s: float) -> Json:
+def read(
+    wanted_tools: Sequence[str],
+    ports: Sequence[int],
+    disks: Sequence[str],
+    connect: Sequence[str],
+    connect_timeout_s: float,
+    controller_time_s: float | None = None,
+) -> Json:
     """Read all facts of this host.
 
     wanted_tools: see tools.missing. ports: TCP ports that should be free. disks: paths whose free space counts;
-    the nearest existing parent is measured. connect: "address:port" that this host should reach.
+    the nearest existing parent is measured. connect: "address:port" that this host should reach. controller_time_s: seconds since the
+    epoch on the controller's clock a moment ago; the difference is in clock_offset_s, positive when this host is ahead.
     """
+    offset_s = None if controller_time_s is None else round(time.time() - controller_time_s)
     return {
         "hostname": socket.gethostname(),
-        "time_s": int(time.time()),
+        "clock_offset_s": offset_s,
         "python": platform.python_version(),
         "architecture": _ARCHITECTURES.get(platform.machine(), platform.machine()),
         "kernel": platform.release(),
@@ -64,6 +74,7 @@ def read_membership() -> Json:
     return {
         "kubelet_conf": describe_kubelet_conf(_text(KUBELET_CONF)) if os.path.exists(KUBELET_CONF) else None,
         "has_bootstrap_conf": os.path.exists(BOOTSTRAP_CONF),
+        "has_admin_conf": os.path.exists(ADMIN_CONF),
         "leftovers": [path for path in LEFTOVERS if os.path.exists(path)],
         "static_pods": sorted(os.listdir(MANIFESTS)) if os.path.isdir(MANIFESTS) else [],
         "is_kubelet_running": _is_active("kubelet.service"),

@@ -4,7 +4,8 @@
 """Taking a host out of a cluster without a trace: look for what a join and its pods leave, remove it, look again.
 
 `kubeadm reset` does a part of it (it says so itself): CNI configuration, network links, rules of netfilter and mounts of
-pods stay. Installed programs, images and containerd stay as well, on purpose: the host is ready to join again.
+pods stay. Installed programs, images and containerd stay as well, on purpose: the host is ready to join again. So does what other
+software than Kubernetes has made in the places that CNI plugins share (cni.py); it is named.
 """
 
 from __future__ import annotations
@@ -12,25 +13,23 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import HostedKubernetesError
-from ansible_collections.hosted.kubernetes.plugins.module_utils._host import facts, kubeadm, tools
+from ansible_collections.hosted.kubernetes.plugins.module_utils._host import cni, facts, kubeadm, tools
 from ansible_collections.hosted.kubernetes.plugins.module_utils._host import files as host_files
 
 # Folders whose content belongs to the cluster. The folders themselves may be mount points.
 EMPTIED = (
     "/etc/kubernetes",
     "/var/lib/kubelet",
-    "/etc/cni/net.d",
-    "/var/lib/cni",
     "/run/flannel",
     "/var/log/pods",
     "/var/log/containers",
 )
 LINKS = re.compile(r"^(cni\d+|flannel(-v6)?\.\d+|kube-ipvs0|kube-bridge|nodelocaldns|cilium_\w+|vxlan\.calico|tunl0\.k8s)$")
-CHAINS = re.compile(r"^(KUBE|CNI|FLANNEL|CALI|cali|CILIUM)[-_]")
+CHAINS = re.compile(r"^(KUBE|FLANNEL|CALI|cali|CILIUM)[-_]")
 TABLES = re.compile(r"^(kube-proxy|flannel-ipv[46]|cni_hostport|cni_portmap)$")
 NAMESPACES = re.compile(r"^cni-")
 # Where containerd keeps what it knows of containers, and those that run.
@@ -56,17 +55,25 @@ def observe(ctr: str, socket: str) -> list[Leftover]:
 
     Raises HostedKubernetesError when something cannot be looked at: a host is not clean because nobody can say otherwise.
     """
-    membership = facts.read_membership()
+    membership, networks = facts.read_membership(), cni.networks()
     found = [Leftover("unit", "kubelet.service")] if membership["is_kubelet_running"] else []
     found += [Leftover("container", name) for name in _containers(ctr, socket)]
     found += [Leftover("mount", path) for path in mounts(_text("/proc/self/mounts"))]
     found += [Leftover("namespace", name) for name in _entries("/run/netns") if NAMESPACES.match(name)]
     found += [Leftover("file", os.path.join(folder, name)) for folder in EMPTIED for name in _entries(folder)]
     found += [Leftover("link", name) for name in _entries("/sys/class/net") if LINKS.match(name)]
-    found += [Leftover("rules", tool) for tool in _IPTABLES if tools.find(f"{tool}-save") and own_chains(_rules([f"{tool}-save"]))]
+    found += [Leftover("rules", tool) for tool in _firewalls() if own_chains(_rules([f"{tool}-save"]), networks)]
     if tools.find("nft"):
         found += [Leftover("table", name) for name in own_tables(_rules(["nft", "list", "tables"]))]
-    return found
+    # Last, and configurations last of all: what belongs to a network is known by its name, which they hold.
+    return found + [Leftover("file", path) for path in reversed(cni.files(networks)[0])]
+
+
+def observe_kept() -> list[str]:
+    """Return what a reset leaves in the places of CNI plugins, since other software than Kubernetes has made it: paths, "tool chain"."""
+    networks = cni.networks()
+    found = cni.files(networks)[1]
+    return found + [f"{tool} {chain}" for tool in _firewalls() for chain in cni.chains(_rules([f"{tool}-save"]), networks)[1]]
 
 
 def refuse_control_plane() -> None:
@@ -104,14 +111,15 @@ def mounts(proc_mounts: str) -> list[str]:
     return sorted({point for point in points if point.startswith(_MOUNTS_BELOW)}, reverse=True)
 
 
-def own_chains(saved: str) -> list[str]:
-    """Return the chains of Kubernetes and CNI plugins in what iptables-save prints."""
-    return [line[1:].split()[0] for line in saved.splitlines() if line.startswith(":") and CHAINS.match(line[1:])]
+def own_chains(saved: str, networks: Collection[str]) -> list[str]:
+    """Return the chains of Kubernetes, and of CNI plugins for its networks, in what iptables-save prints."""
+    own = [line[1:].split()[0] for line in saved.splitlines() if line.startswith(":") and CHAINS.match(line[1:])]
+    return own + cni.chains(saved, networks)[0]
 
 
-def without_chains(saved: str) -> str:
+def without_chains(saved: str, networks: Collection[str]) -> str:
     """Return what iptables-save prints without those chains and every rule that belongs to or names one of them."""
-    chains = set(own_chains(saved))
+    chains = set(own_chains(saved, networks))
     return "".join(line for line in saved.splitlines(keepends=True) if not _names_a_chain(line, chains))
 
 
@@ -146,6 +154,10 @@ def _removed(item: Leftover, ctr: str, socket: str) -> Iterable[str]:
         yield f"{item}: {error}"
 
 
+def _firewalls() -> list[str]:
+    return [tool for tool in _IPTABLES if tools.find(f"{tool}-save")]
+
+
 def _remove_container(ctr: str, socket: str, name: str) -> None:
     base = [ctr, "--address", socket, "--namespace", "k8s.io"]
     subprocess.run([*base, "task", "kill", "--all", "--signal", "SIGKILL", name], capture_output=True, check=False)
@@ -155,7 +167,7 @@ def _remove_container(ctr: str, socket: str, name: str) -> None:
 
 def _remove_rules(tool: str) -> None:
     saved = _output([f"{tool}-save"])
-    _run([f"{tool}-restore"], stdin=without_chains(saved))
+    _run([f"{tool}-restore"], stdin=without_chains(saved, cni.networks()))
 
 
 def _containers(ctr: str, socket: str) -> list[str]:

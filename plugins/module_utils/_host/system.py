@@ -40,18 +40,23 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Seen:
-    """The host as it is. sysctls: None for a name the kernel does not have. swaps: active swap devices and files."""
+    """The host as it is.
+
+    sysctls: None for a name the kernel does not have. swaps: active swap devices and files. swap_units: active units of systemd that would
+    bring swap back at boot, those from fstab left out.
+    """
 
     loaded: frozenset[str]
     sysctls: Mapping[str, str | None]
     swaps: Sequence[str]
     fstab: str
+    swap_units: Sequence[str] = ()
     files: Mapping[str, str | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Change:
-    """One difference; kind is file, module, sysctl, swap or fstab; before and after as a reader of --diff wants them."""
+    """One difference; kind is file, module, sysctl, swap, swap unit or fstab; before and after as a reader of --diff wants them."""
 
     kind: str
     name: str
@@ -73,6 +78,8 @@ def plan(wanted: Wanted, seen: Seen) -> list[Change]:
         without = fstab_without_swap(seen.fstab)
         if without != seen.fstab:
             changes.append(Change("fstab", FSTAB, seen.fstab, without))
+        # Before swap is off, since a run that is killed in between would not find them any more.
+        changes += [Change("swap unit", unit, "active", "masked") for unit in seen.swap_units]
         changes += [Change("swap", device, "on", "off") for device in seen.swaps]
     return changes
 
@@ -106,6 +113,7 @@ def observe(wanted: Wanted) -> Seen:
         sysctls={name: _read(sysctl_path(name)) for name in wanted.sysctls},
         swaps=active_swaps(_read("/proc/swaps") or ""),
         fstab=_read_raw(FSTAB) or "",
+        swap_units=_active_swap_units() if wanted.swap_off else (),
         files={path: _read_raw(path) for path in wanted.files()},
     )
 
@@ -113,6 +121,19 @@ def observe(wanted: Wanted) -> Seen:
 def active_swaps(text: str) -> list[str]:
     """Return the first column of /proc/swaps without its heading."""
     return [line.split()[0] for line in text.splitlines()[1:] if line.strip()]
+
+
+def swap_units(shown: str) -> list[str]:
+    """Return the units that bring swap back at boot, of what `systemctl show --property=Id,ActiveState,FragmentPath,SourcePath` prints.
+
+    A unit without a file of its own is what systemd sees of a swapon by hand. One from fstab goes with its line there.
+    """
+    found = []
+    for block in shown.strip().split("\n\n"):
+        unit = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
+        if unit.get("ActiveState") == "active" and unit.get("FragmentPath") and unit.get("SourcePath") != FSTAB:
+            found.append(unit["Id"])
+    return sorted(set(found))
 
 
 def apply(changes: Sequence[Change]) -> None:
@@ -132,8 +153,23 @@ def _apply_one(change: Change) -> None:
         _load(change.name)
     elif change.kind == "sysctl":
         _set(change.name, change.after)
+    elif change.kind == "swap unit":
+        hint = (
+            f"{change.name} cannot be masked; remove what makes it (its file in /etc/systemd, or zram-generator), or set host_swap to keep"
+        )
+        _command(["systemctl", "mask", change.name], hint)
     else:
         _command(["swapoff", change.name], f"swap {change.name} cannot be switched off; free memory, or set host_swap to keep")
+
+
+def _active_swap_units() -> list[str]:
+    """Ask systemd; a host without it has no units."""
+    command = ["systemctl", "show", "--property=Id,ActiveState,FragmentPath,SourcePath", "*.swap"]
+    try:
+        done = subprocess.run(command, capture_output=True, check=False, env=tools.environment())
+    except FileNotFoundError:
+        return []
+    return swap_units(done.stdout.decode(errors="replace"))
 
 
 def _load(name: str) -> None:

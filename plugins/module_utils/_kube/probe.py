@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 import re
+import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import HostedKubernetesError
@@ -55,6 +57,30 @@ def cluster_facts(
 def _is_ready(node: Json) -> bool:
     conditions = node.get("status", {}).get("conditions", [])
     return any(item["type"] == "Ready" and item["status"] == "True" for item in conditions)
+
+
+def certificate_ends(client: Client) -> dict[str, datetime]:
+    """Return when the certificates of a connection end, UTC: "server", and "client" when the kubeconfig has one. Opens a connection."""
+    with client.transport.dial() as connection:
+        found = connection.getpeercert() or {}
+    ends = {"server": datetime.fromtimestamp(ssl.cert_time_to_seconds(str(found["notAfter"])), UTC)}
+    if client.access.client_certificate:
+        from ansible_collections.hosted.kubernetes.plugins.module_utils._pki.certificates import not_after
+
+        ends["client"] = not_after(client.access.client_certificate)
+    return ends
+
+
+def certificate_warnings(origin: str, ends: Mapping[str, datetime], *, now: datetime, before_days: int) -> list[str]:
+    """Return one sentence for each certificate that ends within so many days. origin: how the server was reached."""
+    names = {"server": "certificate of the API server", "client": "client certificate of the kubeconfig"}
+    return [
+        f"{origin}: the {names[kind]} ends at {end:%Y-%m-%dT%H:%M:%SZ}, in {(end - now).days} days; renew it. On a control-plane host of "
+        "kubeadm: 'kubeadm certs renew all', then restart its static pods; the role management_cluster does so on its host within "
+        "management_cluster_renew_before_days"
+        for kind, end in ends.items()
+        if end - now < timedelta(days=before_days)
+    ]
 
 
 def check_management_version(origin: str, version: str) -> None:

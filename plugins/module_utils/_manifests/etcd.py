@@ -23,6 +23,8 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources i
 
 # "nonroot" of the distroless images.
 USER_ID: Final = 65532
+# What a local volume names its node by.
+NODE_LABEL: Final = "kubernetes.io/hostname"
 _DATA: Final = "/var/lib/etcd"
 _PKI: Final = "/etc/etcd/pki"
 _ROOT_CLIENT: Final = "/etc/etcd/root"
@@ -191,7 +193,7 @@ def _source(etcd: ManagedEtcd, part: str, files: dict[str, str]) -> Json:
 def _spread(etcd: ManagedEtcd) -> Json:
     return {
         "maxSkew": 1,
-        "topologyKey": "kubernetes.io/hostname",
+        "topologyKey": NODE_LABEL,
         "whenUnsatisfiable": "ScheduleAnyway",
         "labelSelector": {"matchLabels": etcd.pod_labels},
     }
@@ -222,7 +224,7 @@ def _storage(etcd: ManagedEtcd) -> list[Json]:
 def _volume(etcd: ManagedEtcd, index: int) -> Json:
     """A member's directory, reserved for its claim: no other member or store can get it."""
     local = etcd.local_volumes[index]
-    on_node = {"key": "kubernetes.io/hostname", "operator": "In", "values": [local.node]}
+    on_node = {"key": NODE_LABEL, "operator": "In", "values": [local.node]}
     return {
         "apiVersion": "v1",
         "kind": "PersistentVolume",

@@ -72,6 +72,23 @@ def observe(client: Client, etcd: ManagedEtcd) -> ObservedEtcd:
     return replace(observed, missing_authentication=_missing_authentication(client, etcd, observed))
 
 
+def refuse_unknown_nodes(client: Client, etcd: ManagedEtcd) -> None:
+    """Raise InvalidError when a local volume is on a node that the cluster does not have: its pod would wait for it forever.
+
+    Volumes name a node by its label kubernetes.io/hostname, which is its name nearly everywhere.
+    """
+    if not etcd.local_volumes:
+        return
+    nodes = [item["metadata"] for item in client.list(resource_of("Node")).items]
+    known = sorted((item.get("labels") or {}).get(manifests.NODE_LABEL) or item["name"] for item in nodes)
+    unknown = sorted({volume.node for volume in etcd.local_volumes} - set(known))
+    if unknown:
+        raise InvalidError(
+            f"etcd {etcd.namespace}/{etcd.name}: local_volumes names nodes that the management cluster does not have: {', '.join(unknown)}; "
+            f"its nodes are {', '.join(known) or 'none yet'}"
+        )
+
+
 def plan_present(client: Client, etcd: ManagedEtcd, now: datetime, validity: Validity) -> Plan:
     """Return what is left to do, without doing it."""
     return plan(etcd, observe(client, etcd), now, validity, AUTHENTICATION_ORDER)

@@ -17,7 +17,7 @@ from typing import Final
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api import bootstrap_token, names, node
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import HostedKubernetesError
-from ansible_collections.hosted.kubernetes.plugins.module_utils._api.join import JoinTarget
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.join import JoinTarget, uses_ipv6
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.readiness import node_problem
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json, ObjectRef, resource_of
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.tenant_control_plane import TenantControlPlane, parse
@@ -122,7 +122,13 @@ def join_target(client: Client, source: TenantSource, node_name: str) -> JoinTar
         ca_hashes=tuple(ca_hash(pem) for pem in bootstrap_token.certificates(authorities)),
         version=client.request("GET", "/version")["gitVersion"],
         has_node=client.get(resource_of("Node"), node_name, metadata_only=True) is not None,
+        has_ipv6=uses_ipv6(cluster.server, _cluster_configuration(client)),
     )
+
+
+def _cluster_configuration(client: Client) -> str:
+    found = client.get(resource_of("ConfigMap"), "kubeadm-config", "kube-system")
+    return str(((found or {}).get("data") or {}).get("ClusterConfiguration") or "")
 
 
 def _cluster_info(client: Client, source: TenantSource) -> Json:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
+import ssl
 import threading
 import time
 from collections.abc import Iterator
@@ -30,11 +31,14 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.errors imp
     TlsError,
     UnauthorizedError,
 )
+from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.probe import certificate_ends
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.wait import WaitTimeout, wait_for, wait_until
-from ansible_collections.hosted.kubernetes.plugins.module_utils._pki.certificates import LeafRequest, new_ca, new_leaf
+from ansible_collections.hosted.kubernetes.plugins.module_utils._pki.certificates import LeafRequest, new_ca, new_leaf, not_after
 from ansible_collections.hosted.kubernetes.plugins.module_utils._pki.keys import KeyAlgorithm, KeyPair
 from ansible_collections.hosted.kubernetes.plugins.module_utils._pki.kubeconfig import kubeconfig as make_kubeconfig
+from ansible_collections.hosted.kubernetes.plugins.modules import management_cluster_info
 from ansible_collections.hosted.kubernetes.tests.support.apiserver import ApiServer
+from ansible_collections.hosted.kubernetes.tests.support.modules import run_module
 
 CONFIG_MAP = resource_of("ConfigMap")
 
@@ -291,3 +295,14 @@ def test_secret_bytes_survive(client: Client, namespace: str) -> None:
     value = base64.b64encode(bytes(range(256))).decode()
     secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "a", "namespace": namespace}, "data": {"a": value}}
     assert client.apply(secret, force=True)["data"] == {"a": value}
+
+
+def test_when_the_certificates_of_a_connection_end(client: Client, kubeconfig: Path) -> None:
+    pem = ssl.get_server_certificate((client.access.host, client.access.port))
+    ends = certificate_ends(client)
+    assert ends == {"server": not_after(pem.encode()), "client": not_after(client.access.client_certificate or b"")}
+
+    found = run_module(management_cluster_info.main, {"kubeconfig": str(kubeconfig), "warn_before_days": 100_000})
+    assert found["certificates"]["server"] == f"{ends['server']:%Y-%m-%dT%H:%M:%SZ}"
+    assert [("API server" in said, "kubeconfig ends" in said) for said in found["warnings"]] == [(True, False), (False, True)]
+    assert "warnings" not in run_module(management_cluster_info.main, {"kubeconfig": str(kubeconfig), "warn_before_days": 0})

@@ -281,6 +281,22 @@ def test_the_module_predicts_in_check_mode_and_says_what_is_missing(kubeconfig: 
     assert "BEGIN" not in str(result)
 
 
+@pytest.mark.parametrize(("labels", "called"), [({}, "store-node"), ({"kubernetes.io/hostname": "store-host"}, "store-host")])
+def test_volumes_on_nodes_that_are_not_there(client: Client, kubeconfig: Path, namespace: str, labels: dict[str, str], called: str) -> None:
+    def run(node: str) -> dict[str, Any]:
+        volumes = [{"node": node, "path": "/data"}]
+        options = {"kubeconfig": str(kubeconfig), "namespace": namespace, "image": IMAGE, "members": 1, "local_volumes": volumes}
+        return run_module(datastore_etcd.main, options, check=True)
+
+    client.create({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "store-node", "labels": labels}})
+    try:
+        with pytest.raises(ModuleFailedError, match=rf"nodes that the management cluster does not have: mgmt; its nodes are .*{called}"):
+            run("mgmt")
+        assert run(called)["changed"]
+    finally:
+        client.delete(resource_of("Node"), "store-node")
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -19,7 +19,7 @@ from ansible_collections.hosted.kubernetes.tests.support.lab import on_machine
 PROXIES = "k8s-app=kube-proxy"
 
 
-def test_a_second_run_on_the_cluster_changes_nothing(cluster: Cluster) -> None:
+def test_a_second_run_of_what_makes_the_cluster_changes_nothing(cluster: Cluster) -> None:
     for name in PLAYBOOKS:
         output = cluster.playbook(name)
         assert set(re.findall(r"changed=(\d+)", output)) == {"0"}, output

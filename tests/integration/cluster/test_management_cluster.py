@@ -75,9 +75,56 @@ def test_a_changed_setting_reaches_the_running_cluster_once(cluster: Cluster, bu
     assert "--event-ttl" not in on_management(cluster.lab_name, command_line)
 
 
+def test_certificates_that_end_soon_are_renewed_and_no_old_one_is_served(cluster: Cluster, bundle: Path) -> None:
+    """kubeadm makes them for 365 days. A run that died after the renewal is repeated by the next one."""
+
+    def ends() -> dict[str, str]:
+        found: dict[str, str] = run_module(management_cluster_info.main, {"kubeconfig": str(cluster.kubeconfig)})["certificates"]
+        return found
+
+    def containers() -> set[str]:
+        return set(on_management(cluster.lab_name, f"crictl ps --quiet --name '{names}'").split())
+
+    names = "^(etcd|kube-apiserver|kube-controller-manager|kube-scheduler)$"
+    before, running = ends(), containers()
+    soon: dict[str, Any] = {"bundle_dir": str(bundle), "management_cluster_renew_before_days": 400}
+    checked = run_command([*cluster.command("management_cluster", **soon), "--check"])
+    assert "A real run renews the certificates of the control plane, which end in 364 days" in " ".join(checked.output.split())
+    assert containers() == running
+
+    assert changes(cluster.playbook("management_cluster", **soon)) != NOTHING_CHANGED
+    assert all(ends()[kind] > before[kind] for kind in ("server", "client"))
+    assert len(running) == 4
+    assert running.isdisjoint(containers())
+    assert changes(cluster.playbook("management_cluster", bundle_dir=str(bundle))) == NOTHING_CHANGED
+
+    running = containers()
+    on_management(cluster.lab_name, "touch /etc/kubernetes/hosted-kubernetes/renewal.started")
+    assert changes(cluster.playbook("management_cluster", bundle_dir=str(bundle))) != NOTHING_CHANGED
+    assert running.isdisjoint(containers())
+    assert changes(cluster.playbook("management_cluster", bundle_dir=str(bundle))) == NOTHING_CHANGED
+
+
 def test_a_wrong_setting_is_refused_before_anything_is_changed(cluster: Cluster, bundle: Path) -> None:
     with pytest.raises(Exception, match=r"kubeadm.yaml: the new content is refused by .*podSubnet"):
         cluster.playbook("management_cluster", bundle_dir=str(bundle), management_cluster_pod_cidr="10.244.0.0/33")
+    assert changes(cluster.playbook("management_cluster", bundle_dir=str(bundle))) == NOTHING_CHANGED
+
+
+def test_a_control_plane_that_the_role_did_not_make_is_refused_before_it_is_changed(cluster: Cluster, bundle: Path) -> None:
+    """A cluster of another kubeadm looks like ours without its record; one changed unit shows whether the host was touched."""
+    applied, unit = "/etc/kubernetes/hosted-kubernetes/kubeadm.applied.yaml", "/etc/systemd/system/kubelet.service"
+    on_management(cluster.lab_name, f"mv {applied} /root/applied; cp -p {unit} /root/unit; echo '# another' >>{unit}")
+    try:
+        done = run_command(cluster.command("management_cluster", bundle_dir=str(bundle)))
+        assert done.status != 0
+        assert re.search(
+            r"host lab-management: it is a control plane of https://198\.\S+ that this role did not make \(found \S+admin", done.text
+        )
+        assert "leave the group management empty and set management_cluster_kubeconfig to its kubeconfig" in done.text
+        assert "# another" in on_management(cluster.lab_name, f"cat {unit}")
+    finally:
+        on_management(cluster.lab_name, f"mv /root/applied {applied}; mv /root/unit {unit}")
     assert changes(cluster.playbook("management_cluster", bundle_dir=str(bundle))) == NOTHING_CHANGED
 
 

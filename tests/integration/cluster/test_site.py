@@ -12,6 +12,7 @@ import contextlib
 import os
 import re
 import signal
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +21,10 @@ from typing import Any
 import pytest
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.unknown import UNKNOWN
+from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.connection import ConnectionOptions, connect
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile import workers
 from ansible_collections.hosted.kubernetes.tests.support.cluster import DEMO
-from ansible_collections.hosted.kubernetes.tests.support.lab import machine_root, on_machine, traces
+from ansible_collections.hosted.kubernetes.tests.support.lab import machine_root, on_machine, power_off, traces
 from ansible_collections.hosted.kubernetes.tests.support.playbooks import PlaybookRun, command, kill_when_written, run_command
 
 LAB = "site"
@@ -198,6 +201,31 @@ def test_a_full_disk_is_named_and_nothing_half_written_stays(site: Site) -> None
         site.worker(f"systemctl stop containerd; umount {images}")
 
 
+def test_a_container_runtime_of_somebody_else_is_not_taken_over_unasked(site: Site) -> None:
+    config, kept = "/etc/containerd/config.toml", "/etc/containerd/config.toml.before-hosted-kubernetes"
+    site.worker(f"cp {config} /root/config.toml; echo 'version = 3' >{config}")
+    said = site.refused("worker")
+    assert f"host {WORKER}: a container runtime that this role did not set up is there (file {config}" in said
+    assert site.worker(f"cat {config}") == "version = 3\n"
+
+    # The image that is missing ends the run after containerd has been taken over.
+    replaced = site.tried("worker", container_runtime_replace_existing=True, container_runtime_images=["no-such-image"])
+    assert "no-such-image" in replaced.text
+    assert site.worker(f"cat {kept}") == "version = 3\n"
+    assert site.worker(f"cmp {config} /root/config.toml; rm {kept}") == ""
+
+
+def test_a_token_is_never_shown_and_goes_whatever_happens(site: Site) -> None:
+    """kubeadm refuses a flag without a name before it changes the host."""
+    done = site.tried("worker", "-vvv", worker_kubelet_extra_args=[{"name": "", "value": "x"}])
+    assert done.status != 0
+    assert "kubeadm join failed: " in done.text
+    assert "join | Make a token for this host" in str(done.changed_tasks)
+    assert not re.search(r"\b[a-z0-9]{6}\.[a-z0-9]{16}\b", done.output)
+    with connect(ConnectionOptions(kubeconfig=str(site.directory / "acme.kubeconfig"))) as tenant:
+        assert workers.token_names(tenant, NODE) == []
+
+
 def test_a_join_that_was_killed_is_completed_and_touches_no_other_host(site: Site) -> None:
     site.killed_join()
     first = site.run("worker")
@@ -213,7 +241,45 @@ def test_a_host_that_has_joined_elsewhere_is_refused(site: Site) -> None:
     assert re.search(
         rf"host {WORKER}: it has joined another cluster: https://198\.\S+ with CA \S+ .*, not tenant of {site.management}", said
     )
-    assert "run the playbook worker_reset on it, or choose another host" in said
+    assert "take it out of that one first (playbook worker_reset with that cluster as worker_tenant" in said
+
+
+def test_a_node_of_another_cluster_is_not_reset(site: Site) -> None:
+    said = site.refused("worker_reset", worker_tenant="", worker_tenant_kubeconfig=site.management)
+    assert re.search(
+        rf"host {WORKER}: it is a node of another cluster: https://198\.\S+ with CA \S+ .*, not of tenant of {site.management}", said
+    )
+    assert "set worker_reset_foreign to reset the host undrained" in said
+    assert site.worker("crictl ps --quiet") != ""
+    assert site.run("worker").changed == 0
+
+
+def test_a_dead_host_goes_with_its_pods(site: Site) -> None:
+    with connect(ConnectionOptions(kubeconfig=str(site.directory / "acme.kubeconfig"))) as tenant:
+        assert workers.pods_on(tenant, NODE) != []
+        power_off(LAB, NODE)
+        try:
+            assert "or set worker_reset_dead when the host is dead" in site.refused("worker_reset")
+            done = site.run("worker_reset", worker_reset_dead=True, worker_reset_drain_timeout=10)
+            assert done.changed_tasks == ["hosted.kubernetes.worker : reset_node | Delete the node"]
+            assert site.run("worker_reset", worker_reset_dead=True).changed == 0
+            deadline = time.monotonic() + 180
+            while workers.pods_on(tenant, NODE):
+                assert time.monotonic() < deadline, "the tenant did not delete the pods of a Node that is gone"
+                time.sleep(2)
+        finally:
+            site.run("lab")
+
+
+def test_a_check_of_a_join_after_a_reset_is_exact(site: Site) -> None:
+    """The kubelet trusts no CA any more: the host is reset and joins again, which check mode does not do first."""
+    site.worker(
+        "systemctl stop kubelet; sed -i 's/certificate-authority-data:.*/certificate-authority-data: AAAA/' /etc/kubernetes/kubelet.conf"
+    )
+    predicted, applied = site.run("worker", "--check"), site.run("worker")
+    # A token that does not exist yet is not deleted.
+    assert [*predicted.changed_tasks, "hosted.kubernetes.worker : join | Delete the token"] == applied.changed_tasks
+    assert site.run("worker").changed == 0
 
 
 def test_a_host_whose_containerd_is_dead_is_not_called_clean(site: Site) -> None:

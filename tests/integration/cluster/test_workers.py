@@ -65,6 +65,7 @@ def test_what_a_host_must_know(client: Client, kubeconfig: Path) -> None:
         "ca_hashes": [ca_hash(authority.encode())],
         "version": client.request("GET", "/version")["gitVersion"],
         "has_node": True,
+        "has_ipv6": False,
     }
     assert client.access.server == f"https://{found['address']}"
     assert not run(kubeconfig, join_info, node_name="no-such-node")["target"]["has_node"]

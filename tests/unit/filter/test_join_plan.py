@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import asdict
 
 from ansible_collections.hosted.kubernetes.plugins.filter.join_plan import join_plan
@@ -13,11 +12,15 @@ from ansible_collections.hosted.kubernetes.tests.unit.module_utils._api.test_joi
 
 
 def test_join() -> None:
-    seen = facts(time_s=int(time.time()))
-    assert join_plan(seen, "w", asdict(TARGET), asdict(WANTED)) == {"action": "join", "reason": "the host has not joined any cluster"}
+    assert join_plan(facts(), "w", asdict(TARGET), asdict(WANTED)) == {"action": "join", "reason": "the host has not joined any cluster"}
+
+
+def test_numbers_may_be_text() -> None:
+    wanted = {**asdict(WANTED), "minimum_free_mb": "3072", "minimum_memory_mb": "900"}
+    assert join_plan(facts(), "w", asdict(TARGET), wanted)["action"] == "join"
 
 
 def test_refusal() -> None:
-    plan = join_plan(facts(is_root=False, time_s=int(time.time())), "w", asdict(TARGET), asdict(WANTED))
+    plan = join_plan(facts(is_root=False), "w", asdict(TARGET), asdict(WANTED))
     assert plan["action"] == "refuse"
     assert plan["reason"].startswith("host w: the connecting user does not become root")

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from ansible_collections.hosted.kubernetes.tests.support.playbooks import PlaybookRun, run_role
+from ansible_collections.hosted.kubernetes.tests.support.playbooks import PlaybookRun, run_playbook, run_role
 
 ROOT = Path(__file__).parents[3]
 # Run on the controller without a connection to the host: some hundredths of a second each.
@@ -61,23 +62,6 @@ def test_the_join_stays_within_its_budget_of_tasks() -> None:
     assert 10 <= len(costly) <= BUDGET, costly
 
 
-def test_a_token_is_deleted_whatever_happens() -> None:
-    entries = yaml.safe_load((ROOT / "roles/worker/tasks/join.yml").read_text())
-    block = next(entry for entry in entries if "block" in entry)
-    made = [task["hosted.kubernetes.bootstrap_token"] for task in block["block"] if "hosted.kubernetes.bootstrap_token" in task]
-    deleted = [task["hosted.kubernetes.bootstrap_token"] for task in block["always"]]
-    assert len(made) == 1
-    assert [item["state"] for item in deleted] == ["absent"]
-    assert made[0]["for_host"] == deleted[0]["for_host"]
-
-
-def test_tasks_that_hold_a_token_hide_it() -> None:
-    holding = [task for task in tasks("worker") if task.get("register") == "__worker_token"]
-
-    assert len(holding) == 1
-    assert [task["no_log"] for task in holding] == ["{{ worker_secure_logging }}"]
-
-
 def preflight(folder: Path, *options: str, **variables: Any) -> PlaybookRun:
     (folder / "manifest.json").write_text(json.dumps({"kubernetes": "v1.36.3", "arch": "amd64", "artefacts": []}), encoding="utf-8")
     given = {"worker_bundle_dir": str(folder), "worker_tenant": "acme", "ansible_become": False, **variables}
@@ -110,3 +94,69 @@ def test_a_check_without_any_cluster_named_fails(tmp_path: Path) -> None:
 
     assert done.status == 2
     assert "no management cluster given" in done.text
+
+
+TARGET = {
+    "tenant": "tenants/acme",
+    "endpoint": "https://198.51.100.20:6443",
+    "ca_hashes": ["sha256:aa"],
+    "version": "v1.36.3",
+    "has_node": True,
+}
+FOREIGN = {"server": "https://192.0.2.1:6443", "ca_hashes": ["sha256:bb"], "ca_names": ["other"], "client_not_after_s": 1, "problem": None}
+
+
+def reset_decide(folder: Path, conf: dict[str, Any] | None, **variables: Any) -> PlaybookRun:
+    """The decisions of a reset about a host with this kubelet.conf; what was read of host and tenant is given."""
+    given = {"__worker_facts": {"host": {"membership": {"kubelet_conf": conf}}}, "__worker_join": {"target": TARGET}, **variables}
+    return run_role(folder, "worker", tasks_from="reset_decide", worker_tenant="acme", **given)
+
+
+def test_a_node_of_another_cluster_is_not_reset(tmp_path: Path) -> None:
+    done = reset_decide(tmp_path, FOREIGN)
+    assert done.status == 2
+    assert (
+        "host localhost: it is a node of another cluster: https://192.0.2.1:6443 with CA other (sha256:bb), not of tenant tenants/acme at "
+        "https://198.51.100.20:6443 (sha256:aa); name that cluster" in done.text
+    )
+    assert reset_decide(tmp_path, FOREIGN, worker_reset_foreign=True).status == 0
+
+
+@pytest.mark.parametrize(
+    "conf", [None, {**FOREIGN, "ca_hashes": ["sha256:aa"]}, {**FOREIGN, "ca_hashes": []}], ids=["none", "ours", "broken"]
+)
+def test_other_hosts_are_reset(tmp_path: Path, conf: dict[str, Any] | None) -> None:
+    assert reset_decide(tmp_path, conf).status == 0
+
+
+def test_a_reset_needs_no_bundle(tmp_path: Path) -> None:
+    done = run_role(tmp_path, "worker", tasks_from="reset_preflight", ansible_become=False)
+    assert done.status == 0, done.output
+    assert "ignored=0" in done.output
+
+
+def test_the_clocks_are_compared_in_the_task_that_reads_the_host(tmp_path: Path) -> None:
+    """The host gets the controller's time; a busy machine takes some seconds for that."""
+    include = {"name": "hosted.kubernetes.worker", "tasks_from": "reset_preflight", "public": True}
+    tasks = [
+        {"ansible.builtin.include_role": include},
+        {"ansible.builtin.debug": {"msg": "offset {{ __worker_facts.host.clock_offset_s }} s"}},
+    ]
+    path = tmp_path / "clock.json"
+    play = [{"hosts": "localhost", "connection": "local", "gather_facts": False, "tasks": tasks}]
+    path.write_text(json.dumps(play), encoding="utf-8")
+    done = run_playbook(path, ansible_become=False)
+    assert done.status == 0, done.output
+    assert re.search(r"offset \d\d? s", done.text), done.output
+
+
+@pytest.mark.parametrize(
+    ("variables", "expected"), [({}, "tenants"), ({"tenant_control_plane_namespace": "red"}, "red"), ({"worker_namespace": "blue"}, "blue")]
+)
+def test_tenants_are_looked_for_where_the_role_of_tenants_makes_them(tmp_path: Path, variables: dict[str, str], expected: str) -> None:
+    include = {"name": "hosted.kubernetes.worker", "tasks_from": "reset_preflight", "public": True}
+    tasks = [{"ansible.builtin.include_role": include}, {"ansible.builtin.debug": {"msg": "namespace={{ worker_namespace }}"}}]
+    path = tmp_path / "namespace.json"
+    path.write_text(json.dumps([{"hosts": "localhost", "connection": "local", "gather_facts": False, "tasks": tasks}]), encoding="utf-8")
+    done = run_playbook(path, ansible_become=False, **variables)
+    assert f"namespace={expected}" in done.text

@@ -12,7 +12,13 @@ from typing import Any
 import pytest
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import InvalidError
-from ansible_collections.hosted.kubernetes.plugins.module_utils._api.join import JoinAction, JoinRequirements, JoinTarget, plan_join
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.join import (
+    JoinAction,
+    JoinRequirements,
+    JoinTarget,
+    plan_join,
+    uses_ipv6,
+)
 
 NOW_S = 1_800_000_000
 OURS, THEIRS = "sha256:aa", "sha256:bb"
@@ -20,7 +26,7 @@ TARGET = JoinTarget(tenant="default/acme", endpoint="https://198.51.100.20:6443"
 WANTED = JoinRequirements(node_name="worker-1", bundle_version="v1.36.3", bundle_arch="amd64", minimum_free_mb=3072, minimum_memory_mb=900)
 FRESH: dict[str, Any] = {
     "hostname": "worker-1",
-    "time_s": NOW_S,
+    "clock_offset_s": 0,
     "architecture": "amd64",
     "is_root": True,
     "is_systemd": True,
@@ -29,7 +35,14 @@ FRESH: dict[str, Any] = {
     "ports": {},
     "free_mb": {"/var/lib/kubelet": 10_000},
     "unreachable": [],
-    "membership": {"kubelet_conf": None, "has_bootstrap_conf": False, "leftovers": [], "static_pods": []},
+    "membership": {
+        "kubelet_conf": None,
+        "has_bootstrap_conf": False,
+        "has_admin_conf": False,
+        "kubelet_version": None,
+        "leftovers": [],
+        "static_pods": [],
+    },
 }
 CONF = {
     "server": "https://198.51.100.20:6443",
@@ -72,7 +85,8 @@ def test_a_host_that_joined_elsewhere_is_refused_with_both_clusters_named() -> N
         plan_join("worker-1", facts({"kubelet_conf": foreign}), TARGET, WANTED, now_s=NOW_S)
     assert caught.value.msg == (
         "host worker-1: it has joined another cluster: https://192.0.2.1:6443 with CA other (sha256:bb), not tenant default/acme at "
-        "https://198.51.100.20:6443 (sha256:aa); run the playbook worker_reset on it, or choose another host"
+        "https://198.51.100.20:6443 (sha256:aa); take it out of that one first (playbook worker_reset with that cluster as worker_tenant or "
+        "worker_tenant_kubeconfig), or choose another host"
     )
 
 
@@ -89,7 +103,7 @@ def test_a_host_that_joined_elsewhere_is_refused_with_both_clusters_named() -> N
         pytest.param(
             facts(unreachable=["198.51.100.20:6443"]), WANTED, "cannot reach tenant default/acme at 198.51.100.20:6443", id="route"
         ),
-        pytest.param(facts(time_s=NOW_S - 3600), WANTED, "its clock is -3600 s off", id="clock"),
+        pytest.param(facts(clock_offset_s=-3600), WANTED, "its clock is -3600 s off", id="clock"),
         pytest.param(facts(), replace(WANTED, node_name="Worker_1"), 'node name "Worker_1" is not a DNS name', id="name"),
         pytest.param(
             facts(), replace(WANTED, bundle_version="v1.37.0"), "kubelet v1.37.0 is newer than the API server v1.36.3", id="newer"
@@ -125,3 +139,31 @@ def test_a_half_joined_host_may_hold_the_port_but_needs_room() -> None:
     assert plan_join("worker-1", seen, TARGET, WANTED, now_s=NOW_S).action is JoinAction.REJOIN
     with pytest.raises(InvalidError, match="MiB free"):
         plan_join("worker-1", facts(half, free_mb={"/var": 1}), TARGET, WANTED, now_s=NOW_S)
+
+
+def test_a_node_is_not_moved_to_another_minor_but_to_another_patch() -> None:
+    older = replace(WANTED, bundle_version="v1.35.4")
+    with pytest.raises(
+        InvalidError, match=r"kubelet v1\.36\.3, the bundle is of v1\.35\.4; .*set worker_bundle_dir to a bundle of 1\.36, or take"
+    ):
+        plan_join("worker-1", facts({"kubelet_conf": CONF, "kubelet_version": "v1.36.3"}), TARGET, older, now_s=NOW_S)
+
+    patch = facts({"kubelet_conf": CONF, "kubelet_version": "v1.36.1"})
+    assert plan_join("worker-1", patch, TARGET, WANTED, now_s=NOW_S).action is JoinAction.NONE
+    # One that joins again is empty.
+    again = facts({"has_bootstrap_conf": True, "kubelet_version": "v1.36.3"})
+    assert plan_join("worker-1", again, TARGET, older, now_s=NOW_S).action is JoinAction.REJOIN
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "configuration", "expected"),
+    [
+        ("https://198.51.100.20:6443", "networking:\n  podSubnet: 10.244.0.0/16\n  serviceSubnet: 10.96.0.0/16\n", False),
+        ("https://api.example.com:6443", "", False),
+        ("https://[2001:db8::1]:6443", "", True),
+        ("https://198.51.100.20:6443", "networking:\n  podSubnet: 10.244.0.0/16,fd00:10:244::/56\n", True),
+        ("https://198.51.100.20:6443", 'networking:\n  serviceSubnet: "fd00::/112"\n', True),
+    ],
+)
+def test_uses_ipv6(endpoint: str, configuration: str, expected: bool) -> None:
+    assert uses_ipv6(endpoint, configuration) is expected

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import os
 import socket
+import time
 from pathlib import Path
 
 import pytest
@@ -100,3 +101,9 @@ def test_reads_this_host_without_changing_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["server: https://a:1", '{"clusters":[{"cluster":{"server":"https://a:1"}}]}', '  server: "https://a:1"'])
 def test_server_is_found_in_yaml_and_json(text: str) -> None:
     assert facts.describe_kubelet_conf(text)["server"] == "https://a:1"
+
+
+def test_the_clock_is_compared_while_the_facts_are_read() -> None:
+    assert facts.read([], [], [], [], 0.1)["clock_offset_s"] is None
+    assert abs(facts.read([], [], [], [], 0.1, time.time())["clock_offset_s"]) <= 1
+    assert 3598 <= facts.read([], [], [], [], 0.1, time.time() - 3600)["clock_offset_s"] <= 3602

@@ -13,6 +13,8 @@ import pytest
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import HostedKubernetesError
 from ansible_collections.hosted.kubernetes.plugins.module_utils._host import facts, kubeadm
+from ansible_collections.hosted.kubernetes.plugins.modules import kubeadm_join
+from ansible_collections.hosted.kubernetes.tests.support.modules import ModuleFailedError, run_module
 from ansible_collections.hosted.kubernetes.tests.unit.module_utils._host.test_facts import kubelet_conf
 from ansible_collections.hosted.kubernetes.tests.unit.module_utils._host.test_x509 import EC, HASHES
 
@@ -118,3 +120,19 @@ def test_the_list_of_kernel_settings_and_colours_are_left_out() -> None:
 def test_a_kubeadm_that_was_killed(host: Path) -> None:
     with pytest.raises(HostedKubernetesError, match="kubeadm join failed: it was ended by signal 9; run again"):
         kubeadm.join(program(host, "kill -9 $$"), CONFIG, TOKEN, {})
+
+
+@pytest.mark.parametrize("hashes", ["ec", "rsa"], ids=["joined here", "unlike the tenant's CA"])
+def test_a_check_foresees_the_join_after_a_reset_that_it_did_not_do(host: Path, hashes: str) -> None:
+    (host / "ca.crt").write_text(EC)
+    (host / "kubelet.conf").write_text(kubelet_conf(f"certificate-authority: {host}/ca.crt", "client-certificate: /none"))
+    arguments = {"config": {"discovery": {"bootstrapToken": {"apiServerEndpoint": "198.51.100.20:6443", "caCertHashes": [HASHES[hashes]]}}}}
+    found = run_module(kubeadm_join.main, {**arguments, "after_reset": True}, check=True)
+    assert found["changed"]
+    assert found["diff"]["after"] == "joined to 198.51.100.20:6443\n"
+
+    if hashes == "ec":
+        assert not run_module(kubeadm_join.main, {**arguments, "after_reset": True})["changed"]
+    else:
+        with pytest.raises(ModuleFailedError, match="reset it first"):
+            run_module(kubeadm_join.main, {**arguments, "after_reset": True})

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import HostedKubernetesError
-from ansible_collections.hosted.kubernetes.plugins.module_utils._host import reset, tools
+from ansible_collections.hosted.kubernetes.plugins.module_utils._host import cni, reset, tools
 
 # iptables-save v1.8.11 (nf_tables) on a worker with kube-proxy in mode iptables and portmap, shortened, and a rule of the host's own.
 SAVED = """\
@@ -29,10 +29,13 @@ COMMIT
 """
 
 
+NETWORKS = cni.NETWORKS
+
+
 def test_only_chains_of_the_cluster_go() -> None:
-    assert reset.own_chains(SAVED) == ["CNI-HOSTPORT-DNAT", "KUBE-SERVICES"]
-    left = reset.without_chains(SAVED)
-    assert reset.own_chains(left) == []
+    assert sorted(reset.own_chains(SAVED, NETWORKS)) == ["CNI-HOSTPORT-DNAT", "KUBE-SERVICES"]
+    left = reset.without_chains(SAVED, NETWORKS)
+    assert reset.own_chains(left, NETWORKS) == []
     assert "-A PREROUTING -p tcp --dport 80 -j DOCKER" in left
     assert ":DOCKER - [0:0]" in left
     assert "192.0.2.0/24" in left
@@ -42,7 +45,7 @@ def test_only_chains_of_the_cluster_go() -> None:
 
 def test_rules_without_chains_of_ours_stay_as_they_are() -> None:
     own = "*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -j ACCEPT\nCOMMIT\n"
-    assert reset.without_chains(own) == own
+    assert reset.without_chains(own, NETWORKS) == own
 
 
 def test_tables() -> None:
@@ -116,3 +119,80 @@ def test_only_a_firewall_that_the_kernel_lacks_has_no_rules_for_sure(
 )
 def test_links(name: str, ours: bool) -> None:
     assert bool(reset.LINKS.match(name)) is ours
+
+
+@pytest.fixture
+def shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The places of CNI plugins on a host that runs Podman too, as CNI plugins 1.9 and Podman 4 leave them."""
+    configurations, state = tmp_path / "net.d", tmp_path / "cni"
+    for path in (
+        configurations,
+        state / "networks/cbr0",
+        state / "networks/podman",
+        state / "networks/blue",
+        state / "results",
+        state / "flannel",
+    ):
+        path.mkdir(parents=True)
+    (configurations / "10-flannel.conflist").write_text(
+        '{"name": "blue", "cniVersion": "1.0.0", "plugins": [{"type": "flannel", "name": "x"}]}'
+    )
+    (configurations / "87-podman-bridge.conflist").write_text('{"name": "podman"}')
+    for name in ("cbr0-1f-eth0", "cni-loopback-1f-lo", "podman-2e-eth0"):
+        (state / "results" / name).touch()
+    monkeypatch.setattr(cni, "CONFIGURATIONS", str(configurations))
+    monkeypatch.setattr(cni, "STATE", str(state))
+    monkeypatch.setattr(reset, "EMPTIED", ())
+    return tmp_path
+
+
+def test_networks_of_other_software_stay_and_are_named(shared: Path) -> None:
+    kept = [
+        f"{shared}/net.d/87-podman-bridge.conflist",
+        f"{shared}/cni/networks/podman",
+        f"{shared}/cni/results/podman-2e-eth0",
+    ]
+    assert cni.files(cni.networks())[1] == kept
+
+    found = [item.name for item in reset.observe("/no/ctr", "/no/socket") if item.name.startswith(str(shared))]
+    assert found == [
+        f"{shared}/cni/results/cni-loopback-1f-lo",
+        f"{shared}/cni/results/cbr0-1f-eth0",
+        f"{shared}/cni/networks/cbr0",
+        f"{shared}/cni/networks/blue",
+        f"{shared}/cni/flannel",
+        f"{shared}/net.d/10-flannel.conflist",
+    ]
+
+
+# iptables-save of a host with a pod and a container of Podman, each with a published port, shortened.
+SHARED = """\
+*nat
+:CNI-0a - [0:0]
+:CNI-DN-0a - [0:0]
+:CNI-1b - [0:0]
+:CNI-DN-1b - [0:0]
+:CNI-HOSTPORT-DNAT - [0:0]
+-A POSTROUTING -s 10.88.0.3/32 -m comment --comment "name: \\"podman\\" id: \\"1b\\"" -j CNI-1b
+-A POSTROUTING -s 10.244.0.3/32 -m comment --comment "name: \\"cbr0\\" id: \\"0a\\"" -j CNI-0a
+-A PREROUTING -m addrtype --dst-type LOCAL -j CNI-HOSTPORT-DNAT
+-A CNI-0a ! -d 224.0.0.0/4 -m comment --comment "name: \\"cbr0\\" id: \\"0a\\"" -j MASQUERADE
+-A CNI-HOSTPORT-DNAT -p tcp -m comment --comment "dnat name: \\"cbr0\\" id: \\"0a\\"" -m multiport --dports 80 -j CNI-DN-0a
+-A CNI-HOSTPORT-DNAT -p tcp -m comment --comment "dnat name: \\"podman\\" id: \\"1b\\"" -m multiport --dports 81 -j CNI-DN-1b
+COMMIT
+"""
+
+
+def test_chains_of_other_software_stay_with_those_they_share() -> None:
+    assert cni.chains(SHARED, NETWORKS) == (["CNI-0a", "CNI-DN-0a"], ["CNI-1b", "CNI-DN-1b", "CNI-HOSTPORT-DNAT"])
+    left = reset.without_chains(SHARED, NETWORKS)
+    assert "cbr0" not in left
+    assert left.count("podman") == 2
+    assert "-A PREROUTING -m addrtype --dst-type LOCAL -j CNI-HOSTPORT-DNAT" in left
+    assert reset.own_chains(left, NETWORKS) == []
+
+
+def test_chains_that_nobody_else_shares_go() -> None:
+    alone = "".join(line for line in SHARED.splitlines(keepends=True) if "podman" not in line and "1b" not in line)
+    assert cni.chains(alone, NETWORKS)[1] == []
+    assert "CNI-" not in reset.without_chains(alone, NETWORKS)

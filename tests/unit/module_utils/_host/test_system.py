@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -33,6 +34,11 @@ READY = Seen(
         pytest.param(replace(READY, swaps=["/swap"]), ["swap /swap"], id="swap on"),
         pytest.param(replace(READY, fstab=FSTAB + "/swap none swap sw 0 0\n"), ["fstab /etc/fstab"], id="swap at boot"),
         pytest.param(
+            replace(READY, swaps=["/dev/zram0"], swap_units=["dev-zram0.swap"]),
+            ["swap unit dev-zram0.swap", "swap /dev/zram0"],
+            id="swap of systemd",
+        ),
+        pytest.param(
             replace(READY, files={}), [f"file {system.MODULES_FILE}", f"file {system.SYSCTL_FILE}"], id="set, but not for the next boot"
         ),
     ],
@@ -42,7 +48,8 @@ def test_plan(seen: Seen, changes: list[str]) -> None:
 
 
 def test_swap_is_left_alone_when_asked() -> None:
-    assert system.plan(replace(WANTED, swap_off=False), replace(READY, swaps=["/swap"])) == []
+    seen = replace(READY, swaps=["/swap"], swap_units=["swap.swap"])
+    assert system.plan(replace(WANTED, swap_off=False), seen) == []
 
 
 def test_values_of_several_words_are_compared_by_words() -> None:
@@ -73,3 +80,44 @@ def test_active_swaps() -> None:
 )
 def test_sysctl_path(name: str, path: str) -> None:
     assert system.sysctl_path(name) == path
+
+
+def test_swap_units() -> None:
+    """As systemd 257 shows zram-generator's unit, a line of fstab, an administrator's own unit, and a file that was given to swapon."""
+    shown = """\
+Id=dev-zram0.swap
+ActiveState=active
+FragmentPath=/run/systemd/generator/dev-zram0.swap
+SourcePath=
+
+Id=swapfile.swap
+ActiveState=active
+FragmentPath=/run/systemd/generator/swapfile.swap
+SourcePath=/etc/fstab
+
+Id=var-swap.swap
+ActiveState=active
+FragmentPath=/etc/systemd/system/var-swap.swap
+
+Id=dev-zram1.swap
+ActiveState=inactive
+FragmentPath=/run/systemd/generator/dev-zram1.swap
+
+Id=tmp-swap.swap
+ActiveState=active
+FragmentPath=
+SourcePath=
+"""
+    assert system.swap_units(shown) == ["dev-zram0.swap", "var-swap.swap"]
+    assert system.swap_units("") == []
+
+
+def test_a_unit_is_masked_before_its_swap_is_switched_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("systemctl", "swapoff"):
+        tool = tmp_path / name
+        tool.write_text(f'#!/bin/sh\necho "{name} $*" >>{tmp_path}/called\n')
+        tool.chmod(0o755)
+    monkeypatch.setattr(system.tools, "PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    system.apply(system.plan(WANTED, replace(READY, swaps=["/dev/zram0"], swap_units=["dev-zram0.swap"])))
+    assert (tmp_path / "called").read_text() == "systemctl mask dev-zram0.swap\nswapoff /dev/zram0\n"

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 import pytest
@@ -18,7 +19,11 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.errors imp
     UnreachableError,
     api_error,
 )
-from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.probe import check_management_version, cluster_facts
+from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.probe import (
+    certificate_warnings,
+    check_management_version,
+    cluster_facts,
+)
 
 NOT_READY = api_error("https://k", "GET", "/readyz", {"code": 500, "message": "[-]etcd failed"})
 FORBIDDEN = api_error("https://k", "GET", "/readyz", {"code": 403, "message": "no"})
@@ -89,3 +94,15 @@ def test_supported_versions(version: str) -> None:
 def test_unsupported_versions_say_what_is_needed(version: str, message: str) -> None:
     with pytest.raises(HostedKubernetesError, match=message):
         check_management_version("kubeconfig a", version)
+
+
+def test_certificates_that_end_soon_are_warned_of() -> None:
+    now = datetime(2026, 12, 1, tzinfo=UTC)
+    ends = {"server": now + timedelta(days=89, hours=1), "client": now + timedelta(days=90)}
+    (warning,) = certificate_warnings("https://a:6443 (kubeconfig b)", ends, now=now, before_days=90)
+    assert warning.startswith(
+        "https://a:6443 (kubeconfig b): the certificate of the API server ends at 2027-02-28T01:00:00Z, in 89 days; renew it"
+    )
+    assert "'kubeadm certs renew all'" in warning
+    assert len(certificate_warnings("", ends, now=now, before_days=91)) == 2
+    assert certificate_warnings("", ends, now=now, before_days=0) == []
