@@ -22,6 +22,20 @@ class Problem(Protocol):
 
 # Container states that pass by themselves and explain nothing.
 _PASSING: Final = frozenset({"ContainerCreating", "PodInitializing"})
+# Those that somebody has to end; the kubelet tries again for ever.
+_LASTING: Final = frozenset(
+    {
+        "CrashLoopBackOff",
+        "CreateContainerConfigError",
+        "CreateContainerError",
+        "ErrImageNeverPull",
+        "ErrImagePull",
+        "ImageInspectError",
+        "ImagePullBackOff",
+        "InvalidImageName",
+        "RunContainerError",
+    }
+)
 
 
 def deployment_problem(obj: Json) -> str | None:
@@ -51,6 +65,16 @@ def deployment_problem(obj: Json) -> str | None:
     if status.get("terminatingReplicas", 0):
         return f"{status['terminatingReplicas']} pods are terminating"
     return None
+
+
+def pods_are_made(deployment: Json) -> bool:
+    """Whether a pod of the present template exists."""
+    return _observed(deployment) and bool((deployment.get("status") or {}).get("updatedReplicas"))
+
+
+def pods_are_refused(deployment: Json) -> bool:
+    """Whether the API server refuses the pods: a quota, an admission policy."""
+    return _condition(deployment, "ReplicaFailure").get("status") == "True"
 
 
 def stateful_set_problem(obj: Json) -> str | None:
@@ -140,6 +164,17 @@ def pod_ready(pod: Json) -> bool:
 def pod_counts(pod: Json) -> bool:
     """Whether a pod runs, will run or is ending; evicted and failed ones stay as records until somebody collects them."""
     return bool(pod.get("metadata", {}).get("deletionTimestamp")) or pod.get("status", {}).get("phase") not in ("Failed", "Succeeded")
+
+
+def will_not_start(pod: Json) -> bool:
+    """Whether something holds up a pod that does not pass by itself: no node for it, no image, a container that keeps ending."""
+    status = pod.get("status") or {}
+    if pod_ready(pod) or pod.get("metadata", {}).get("deletionTimestamp"):
+        return False
+    if status.get("phase") == "Failed" or _condition(pod, "PodScheduled").get("status") == "False":
+        return True
+    containers = [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]
+    return any(((item.get("state") or {}).get("waiting") or {}).get("reason") in _LASTING for item in containers)
 
 
 def pod_problem(pod: Json) -> str | None:

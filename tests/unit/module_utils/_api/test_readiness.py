@@ -13,6 +13,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._api.readiness i
     load_balancer_hosts,
     pod_ready,
     problem,
+    will_not_start,
 )
 
 UNSEEN = "the controller has not seen its latest change yet"
@@ -195,3 +196,25 @@ def _waiting(reason: str, message: str = "", **fields: Any) -> dict[str, Any]:
 def test_pod(pod: dict[str, Any], expected: str | None) -> None:
     assert problem(pod) == expected
     assert pod_ready(pod) == (expected is None)
+
+
+@pytest.mark.parametrize(
+    ("pod", "expected"),
+    [
+        (_pod(READY), False),
+        (_pod({}), False),
+        (_pod(_waiting("ContainerCreating")), False),
+        *(
+            (_pod(_waiting(reason)), True)
+            for reason in ("ErrImagePull", "ImagePullBackOff", "CrashLoopBackOff", "CreateContainerConfigError")
+        ),
+        (_pod(_waiting("ImagePullBackOff"), deletionTimestamp="2026-11-22T12:00:00Z"), False),
+        (_pod({"initContainerStatuses": _waiting("ErrImagePull")["containerStatuses"]}), True),
+        # One that ended once is started again.
+        (_pod({"containerStatuses": [{"name": "main", "state": {"terminated": {"exitCode": 1}}}]}), False),
+        (_pod(_condition("PodScheduled", "False", reason="Unschedulable")), True),
+        (_pod({"phase": "Failed", "reason": "Evicted"}), True),
+    ],
+)
+def test_pods_that_need_help(pod: dict[str, Any], expected: bool) -> None:
+    assert will_not_start(pod) == expected
