@@ -151,6 +151,9 @@ tenants:
     changed:
       description: Whether anything of this tenant was, or in check mode would be, changed.
       type: bool
+    paused:
+      description: Whether it was left alone, since its resource carries the annotation C(kamaji.clastix.io/paused). A warning names it.
+      type: bool
     plan:
       description: The changes in order, each with cluster, object, action, reason and fields. Secret values are redacted.
       type: list

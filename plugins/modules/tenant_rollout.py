@@ -213,8 +213,11 @@ tenants:
     outcome:
       description:
         - V(current) when it had the change already, V(done), V(failed), V(waiting) when its wave has not begun, V(gone) when somebody deleted it
-          meanwhile; in check mode V(planned) instead of V(done).
+          meanwhile, V(paused) when it carries the annotation C(kamaji.clastix.io/paused) and is left alone; in check mode V(planned) instead of V(done).
       type: str
+    paused:
+      description: Whether it is left alone, since its resource carries the annotation C(kamaji.clastix.io/paused). A warning names it.
+      type: bool
     changed:
       description: Whether anything of this tenant was, or in check mode would be, changed.
       type: bool

@@ -77,7 +77,7 @@ class Engine:
     def present(self, tenants: Sequence[Desired]) -> list[Outcome]:
         """Make tenants what their definitions say; in check mode say what that would change. One outcome per tenant.
 
-        A tenant that fails does not hold up the others: its outcome carries the error.
+        A tenant that fails does not hold up the others: its outcome carries the error. One that is paused is left alone.
         """
         started = time.monotonic()
         with Stores(self._client) as stores:
@@ -128,10 +128,11 @@ class Engine:
     def _run(self, run: TenantRun) -> Outcome:
         run.outcome.status = run.observed.status
         if is_paused(run.observed.resource):
-            raise HostedKubernetesError(
-                f"TenantControlPlane {run.desired.tenant.key}: is paused (annotation {names.ANNOTATION_PAUSED}); remove the "
+            run.outcome.paused = (
+                f"TenantControlPlane {run.desired.tenant.key}: is paused (annotation {names.ANNOTATION_PAUSED}) and left as it is; remove the "
                 "annotation to let it be changed"
             )
+            return run.outcome
         run.look_inside()
         plan = self._plan(run)
         run.outcome.deferred = plan.deferred

@@ -82,6 +82,7 @@ class Outcome:
     """What one call did, or would do, to one tenant. durations: phase → seconds.
 
     pods_problem: in check mode, why the pods are not as the Deployment says; "" when they are, or when there shall be none.
+    paused: why it was left alone, which is what somebody wanted; "" when it was not.
     """
 
     tenant: str
@@ -90,6 +91,7 @@ class Outcome:
     durations: dict[str, float] = field(default_factory=dict)
     status: Json = field(default_factory=dict)
     pods_problem: str = ""
+    paused: str = ""
     error: str = ""
 
 
