@@ -601,14 +601,14 @@ def playbook(fleet: Fleet, *options: str, **variables: Any) -> PlaybookRun:
 
 def test_playbook(fleet: Fleet) -> None:
     """Steps are shown as they come, the table at the end, also of one that fails."""
-    fleet.keep_out(2)
+    restore = fleet.break_one(2)
     chosen: Json = {"tenant_rollout_namespaces": [fleet.namespace], "tenant_rollout_version": NEW, "tenant_rollout_name": fleet.name}
     done = playbook(fleet, **chosen)
     assert done.status == 2
     assert f"  canary wave ({fleet.tenants[0].key}) begins\n  {fleet.tenants[0].key}: done\n" in done.output
     assert "stopped, 1 of 5 tenants failed" in done.text
     assert re.search(rf"{fleet.tenants[4].key} +2 +{NEW} +Sleeping +pending +waiting", done.output)
-    fleet.keep_out(2, out=False)
+    restore()
     done = playbook(fleet, **chosen)
     assert (done.status, done.changed) == (0, 1)
     assert playbook(fleet, **chosen).changed == 0

@@ -1,0 +1,77 @@
+# Copyright: hosted.kubernetes contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Playbooks about several tenants that sleep on a real API server, and about hosts that are this machine."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json
+from ansible_collections.hosted.kubernetes.tests.support.playbooks import PlaybookRun, run_playbook
+from ansible_collections.hosted.kubernetes.tests.support.tenants import Ground, Tenant
+
+
+@pytest.fixture
+def pair(ground: Ground) -> tuple[Tenant, Tenant]:
+    good = ground.tenant("good")
+    return good, ground.tenant("bad", good.namespace)
+
+
+def play(name: str, **fields: Any) -> Json:
+    return {"name": name, "ansible.builtin.import_playbook": f"hosted.kubernetes.{name}", **fields}
+
+
+def variables(folder: Path, pair: tuple[Tenant, Tenant]) -> Json:
+    good, bad = pair
+    (folder / "manifest.json").write_text("{}", encoding="utf-8")
+    return {
+        "management_cluster_kubeconfig": str(good.ground.kubeconfig),
+        "tenant_control_plane_definitions": [bad.definition({"dataStore": "nowhere"}), good.definition()],
+        "tenant_control_plane_kubeconfig_dir": str(folder),
+        "tenant_control_plane_wait_timeout": 30,
+        "bundle_dir": str(folder),
+    }
+
+
+def run(folder: Path, pair: tuple[Tenant, Tenant], plays: list[Json], *options: str) -> PlaybookRun:
+    """Run plays with a worker of each tenant."""
+    good, bad = pair
+    (folder / "plays.yml").write_text(json.dumps(plays), encoding="utf-8")
+    hosts = "\n".join(
+        f"worker-{tenant.name} ansible_connection=local worker_tenant={tenant.name} worker_namespace={tenant.namespace}"
+        for tenant in (good, bad)
+    )
+    (folder / "inventory").write_text(f"localhost ansible_connection=local\n[workers]\n{hosts}\n", encoding="utf-8")
+    return run_playbook(folder / "plays.yml", *options, inventory=str(folder / "inventory"), **variables(folder, pair))
+
+
+def test_one_tenant_that_fails_holds_up_neither_the_others_nor_their_workers(tmp_path: Path, pair: tuple[Tenant, Tenant]) -> None:
+    good, bad = pair
+    told = f'TenantControlPlane {bad.key}: spec.dataStore "nowhere" does not exist'
+    later = [play("tenant", vars={"tenant_fail": False}), play("worker"), play("tenant_check")]
+    done = run(tmp_path, pair, later)
+    assert done.status == 0, done.output
+    assert told in done.text
+    assert good.live("TenantControlPlane")["status"]["kubernetesResources"]["version"]["status"] == "Sleeping"
+    assert (tmp_path / "good.kubeconfig").exists()
+    assert not (tmp_path / "bad.kubeconfig").exists()
+    assert "host worker-good is left as it is" in done.text
+    assert "Tenant good sleeps" in done.text
+    assert "worker-bad :" not in done.output
+    assert "Tenant bad" not in done.text
+
+    done = run(tmp_path, pair, [play("tenant"), play("worker")])
+    assert done.status == 2
+    assert f"1 tenants failed, and nothing more was done for them; the others are done: {told}" in done.text
+
+
+def test_the_site_fails_at_its_end(tmp_path: Path) -> None:
+    done = run_playbook("hosted.kubernetes.site", "--list-tasks", bundle_dir=str(tmp_path))
+    plays = re.findall(r"play #\d+ \(([^)]*)\): ([^\t]*)", done.output)
+    assert plays[-1] == ("localhost", "Tenants that failed"), done.output
