@@ -51,6 +51,7 @@ options:
     description:
       - Wait until every object is ready, changed or not. A Deployment, DaemonSet or StatefulSet is ready when its present template runs everywhere
         and no old pod is counted, a Service of type LoadBalancer when it has an address, a Job when it is complete.
+      - A DaemonSet is not waited for on nodes that are not ready, which a warning names; on those that only lack a network of pods it is.
       - With O(state=absent) wait until the objects are gone.
     type: bool
     default: true
@@ -245,6 +246,7 @@ def main_with(module: AnsibleModule) -> dict[str, Any]:
         "changed": bool(changed),
         "results": [result.to_result() for result in results],
         "diff": [result.to_diff() for result in changed],
+        "warnings": wanted.warnings,
     }
 
 

@@ -8,7 +8,7 @@ Each returns None when the object is ready, else the reason as a person would sa
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import Final, Protocol
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json
@@ -108,6 +108,19 @@ def daemon_set_problem(obj: Json) -> str | None:
     return None
 
 
+def daemon_set_problem_without(obj: Json, pods: Iterable[Json], left_out: Container[str]) -> str | None:
+    """The same without the nodes left_out (names), of which nothing is expected. pods: those of the DaemonSet."""
+    reason, status = daemon_set_problem(obj), obj.get("status", {})
+    if reason is None or not _observed(obj):
+        return reason
+    places = {pod["spec"].get("nodeName", ""): pod_ready(pod) for pod in sorted(pods, key=pod_ready)}
+    wanted = status.get("desiredNumberScheduled", 0) - sum(node in left_out for node in places)
+    on_demand = obj["spec"].get("updateStrategy", {}).get("type") == "OnDelete"
+    updated = on_demand or status.get("updatedNumberScheduled", 0) >= wanted
+    ready = sum(is_ready for node, is_ready in places.items() if node not in left_out)
+    return None if updated and ready >= wanted else reason
+
+
 def service_problem(obj: Json) -> str | None:
     """Ready: type LoadBalancer has an address; other types are always ready."""
     if obj["spec"].get("type") == "LoadBalancer" and not load_balancer_hosts(obj):
@@ -154,6 +167,13 @@ def node_problem(obj: Json) -> str | None:
     """Ready: the kubelet says so."""
     ready = _condition(obj, "Ready")
     return None if ready.get("status") == "True" else (ready.get("message") or "its kubelet has not reported yet")
+
+
+def node_is_lost(node: Json) -> bool:
+    """Whether a node is not ready for another reason than that it has no network of pods yet, which is what its pods may bring."""
+    ready = _condition(node, "Ready")
+    # The kubelet's words (pkg/kubelet/kubelet.go, runtimeState): "container runtime network not ready: NetworkReady=false …".
+    return ready.get("status") in ("False", "Unknown") and "network not ready" not in ready.get("message", "")
 
 
 def pod_ready(pod: Json) -> bool:
