@@ -5,14 +5,20 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json
+from ansible_collections.hosted.kubernetes.tests.support.apiserver import ApiServer, prepare, running_prepared
+from ansible_collections.hosted.kubernetes.tests.support.etcd import running_etcd
 from ansible_collections.hosted.kubernetes.tests.support.playbooks import PlaybookRun, run_playbook
 from ansible_collections.hosted.kubernetes.tests.support.tenants import Ground, Tenant
 
@@ -75,3 +81,40 @@ def test_the_site_fails_at_its_end(tmp_path: Path) -> None:
     done = run_playbook("hosted.kubernetes.site", "--list-tasks", bundle_dir=str(tmp_path))
     plays = re.findall(r"play #\d+ \(([^)]*)\): ([^\t]*)", done.output)
     assert plays[-1] == ("localhost", "Tenants that failed"), done.output
+
+
+@contextmanager
+def standing_in(bundle: Path, folder: Path, tenant: Tenant) -> Iterator[ApiServer]:
+    """Run an API server that the management cluster takes for that of a tenant which sleeps."""
+    with running_etcd(bundle, folder) as etcd:
+        server = prepare(folder, etcd)
+        serving = server.authority.server(
+            "tenant", (f"{tenant.name}.{tenant.namespace}.svc", f"{tenant.name}.{tenant.namespace}.svc.cluster.local")
+        )
+        with running_prepared(bundle, folder, server, extra_flags=(f"--tls-sni-cert-key={serving.certificate},{serving.key}",)):
+            endpoint = {"status": {"controlPlaneEndpoint": f"{server.host}:{server.port}"}}
+            tenant.patch("TenantControlPlane", {"spec": {"controlPlane": {"deployment": {"replicas": 1}}}})
+            tenant.patch("TenantControlPlane", endpoint, subresource="status")
+            admin = base64.b64encode(server.kubeconfig.read_bytes()).decode()
+            tenant.patch("Secret", {"data": {"admin.conf": admin}}, f"{tenant.name}-admin-kubeconfig")
+            yield server
+
+
+def test_a_check_of_flannel_needs_no_kubeconfig_that_is_still_good(bundle: Path, tmp_path: Path, tenant: Tenant) -> None:
+    tenant.run()
+    with standing_in(bundle, tmp_path, tenant) as server:
+        ended = server.authority.client("ended", ("system:masters",), timedelta(seconds=-1))
+        server.write_kubeconfig(tmp_path / "acme.kubeconfig", ended)
+        wanted = tenant.definition({"controlPlane.deployment.replicas": 1})
+        folder: Json = {"tenant_control_plane_kubeconfig_dir": str(tmp_path)}
+        done = run_playbook(
+            "hosted.kubernetes.tenant",
+            "--check",
+            "--diff",
+            management_cluster_kubeconfig=str(tenant.ground.kubeconfig),
+            tenant_control_plane_definitions=[wanted],
+            **folder,
+        )
+    assert done.status == 0, done.output
+    assert "flannel | Keep its objects in the cluster and wait until it runs on every node that is up" in done.changed_tasks[-1]
+    assert f"value: {server.host}" in done.text or f"'{server.host}'" in done.text
