@@ -51,6 +51,7 @@ options:
     description:
       - Wait until every object is ready, changed or not. A Deployment, DaemonSet or StatefulSet is ready when its present template runs everywhere
         and no old pod is counted, a Service of type LoadBalancer when it has an address, a Job when it is complete.
+      - A DaemonSet is not waited for on nodes that are not ready, which a warning names; on those that only lack a network of pods it is.
       - With O(state=absent) wait until the objects are gone.
     type: bool
     default: true
@@ -58,6 +59,16 @@ options:
     description: Seconds after which waiting is given up, for all objects together. The error says which object is not ready and why.
     type: int
     default: 300
+  tenant:
+    description:
+      - Name of a TenantControlPlane. The objects are then those of this tenant cluster, and the connection options are the management
+        cluster's, through which the tenant is reached as M(hosted.kubernetes.node) does. No kubeconfig of the tenant is needed.
+      - An empty string means unset.
+    type: str
+  tenant_namespace:
+    description: Namespace of the TenantControlPlane.
+    type: str
+    default: default
 extends_documentation_fragment:
   - hosted.kubernetes.attributes
   - hosted.kubernetes.attributes.api
@@ -72,7 +83,8 @@ attributes:
   idempotent:
     support: full
 notes:
-  - The connection options are not limited to a management cluster. Give the kubeconfig of a tenant cluster to apply objects there.
+  - The connection options are not limited to a management cluster. Give the kubeconfig of a tenant cluster, or O(tenant), to apply objects
+    there.
   - Values of Secrets are redacted in the result, in the difference and in the module's arguments. Set C(no_log) on a task with a Secret in
     O(definition) all the same, because Ansible writes the arguments of a module to the system log of its host before the module runs.
 """
@@ -103,6 +115,15 @@ EXAMPLES = r"""
       - /opt/manifests/controller.yaml
     namespace: controllers
     wait_timeout: 600
+
+- name: Keep something in a tenant cluster
+  hosted.kubernetes.manifest:
+    kubeconfig: management.kubeconfig
+    tenant: acme
+    tenant_namespace: tenants
+    src:
+      - /opt/manifests/controller.yaml
+    namespace: controllers
 
 - name: Remove it again
   hosted.kubernetes.manifest:
@@ -153,7 +174,8 @@ results:
 """
 
 import re
-from typing import Any
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -165,6 +187,9 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._ansible.module 
 )
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.redaction import without_secrets
 
+if TYPE_CHECKING:
+    from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.client import Client
+
 SPEC = ArgumentSpec(
     options={
         "definition": {"type": "raw"},
@@ -175,6 +200,8 @@ SPEC = ArgumentSpec(
         "field_manager": {"type": "str", "default": "hosted-kubernetes"},
         "wait": {"type": "bool", "default": True},
         "wait_timeout": {"type": "int", "default": 300},
+        "tenant": {"type": "str"},
+        "tenant_namespace": {"type": "str", "default": "default"},
     },
     mutually_exclusive=[["definition", "src"]],
     required_one_of=[["definition", "src"]],
@@ -222,13 +249,23 @@ def parse_yaml(text: Any, name: str) -> list[Any]:
         raise InvalidError(f"{name}: not YAML") from None
 
 
-def main_with(module: AnsibleModule) -> dict[str, Any]:
+def cluster(params: dict[str, Any]) -> AbstractContextManager[Client]:
+    """Connect to the cluster that the options mean: a tenant, or the one they lead to."""
     from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.connection import ConnectionOptions, connect
+    from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.workers import TenantSource, tenant_cluster
+
+    options = ConnectionOptions(**connection_options(params))
+    if not params["tenant"]:
+        return connect(options)
+    return tenant_cluster(TenantSource(params["tenant"], params["tenant_namespace"] or "default", None, options))
+
+
+def main_with(module: AnsibleModule) -> dict[str, Any]:
     from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.object_list import ObjectList, parse_objects
 
     params = module.params
     objects = parse_objects(documents(params))
-    with connect(ConnectionOptions(**connection_options(params))) as client:
+    with cluster(params) as client:
         wanted = ObjectList(
             client,
             objects,
@@ -245,6 +282,7 @@ def main_with(module: AnsibleModule) -> dict[str, Any]:
         "changed": bool(changed),
         "results": [result.to_result() for result in results],
         "diff": [result.to_diff() for result in changed],
+        "warnings": wanted.warnings,
     }
 
 

@@ -65,7 +65,11 @@ options:
     type: bool
     default: false
   max_starting:
-    description: How many API servers may start at a time; V(0) takes as many as the management cluster's nodes have processors.
+    description:
+      - How many control planes may start or be rolled at a time; V(0) takes as many as the management cluster's nodes have processors that
+        no pod has asked for, and at least two. Nodes that are not ready, or cordoned, do not count.
+      - One whose pods are held up (no image, no node, a container that keeps ending) lets the next one begin. One that could not begin in time
+        fails before its Deployment is touched.
     type: int
     default: 0
   wait:
@@ -146,6 +150,9 @@ tenants:
       type: str
     changed:
       description: Whether anything of this tenant was, or in check mode would be, changed.
+      type: bool
+    paused:
+      description: Whether it was left alone, since its resource carries the annotation C(kamaji.clastix.io/paused). A warning names it.
       type: bool
     plan:
       description: The changes in order, each with cluster, object, action, reason and fields. Secret values are redacted.

@@ -104,7 +104,11 @@ options:
     type: int
     default: 30
   max_starting:
-    description: How many API servers may start at a time; V(0) takes as many as the management cluster's nodes have processors.
+    description:
+      - How many control planes may start or be rolled at a time; V(0) takes as many as the management cluster's nodes have processors that
+        no pod has asked for, and at least two. Nodes that are not ready, or cordoned, do not count.
+      - One whose pods are held up (no image, no node, a container that keeps ending) lets the next one begin. One that could not begin in time
+        fails before its Deployment is touched.
     type: int
     default: 0
   wait_exposed:
@@ -209,8 +213,11 @@ tenants:
     outcome:
       description:
         - V(current) when it had the change already, V(done), V(failed), V(waiting) when its wave has not begun, V(gone) when somebody deleted it
-          meanwhile; in check mode V(planned) instead of V(done).
+          meanwhile, V(paused) when it carries the annotation C(kamaji.clastix.io/paused) and is left alone; in check mode V(planned) instead of V(done).
       type: str
+    paused:
+      description: Whether it is left alone, since its resource carries the annotation C(kamaji.clastix.io/paused). A warning names it.
+      type: bool
     changed:
       description: Whether anything of this tenant was, or in check mode would be, changed.
       type: bool

@@ -46,13 +46,20 @@ class Authority:
         usages = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
         return self._leaf(name, (), usages, [_general_name(host) for host in hosts])
 
-    def client(self, name: str, groups: tuple[str, ...] = ()) -> Pair:
-        """Issue a client certificate: name is the user, groups the organisations."""
-        return self._leaf(name, groups, [ExtendedKeyUsageOID.CLIENT_AUTH], [])
+    def client(self, name: str, groups: tuple[str, ...] = (), lifetime: datetime.timedelta = _LIFETIME) -> Pair:
+        """Issue a client certificate: name is the user, groups the organisations. One with a negative lifetime has ended."""
+        return self._leaf(name, groups, [ExtendedKeyUsageOID.CLIENT_AUTH], [], lifetime)
 
-    def _leaf(self, name: str, groups: tuple[str, ...], usages: list[x509.ObjectIdentifier], hosts: list[x509.GeneralName]) -> Pair:
+    def _leaf(
+        self,
+        name: str,
+        groups: tuple[str, ...],
+        usages: list[x509.ObjectIdentifier],
+        hosts: list[x509.GeneralName],
+        lifetime: datetime.timedelta = _LIFETIME,
+    ) -> Pair:
         key = ec.generate_private_key(ec.SECP256R1())
-        builder = _builder(_subject(name, groups), self._name, key.public_key())
+        builder = _builder(_subject(name, groups), self._name, key.public_key(), lifetime)
         builder = builder.add_extension(_key_usage(is_ca=False), critical=True)
         builder = builder.add_extension(x509.ExtendedKeyUsage(usages), critical=False)
         authority = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(self._key_id)
@@ -75,7 +82,9 @@ def _subject(name: str, groups: tuple[str, ...] = ()) -> x509.Name:
     return x509.Name([*attributes, x509.NameAttribute(NameOID.COMMON_NAME, name)])
 
 
-def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
+def _builder(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, lifetime: datetime.timedelta = _LIFETIME
+) -> x509.CertificateBuilder:
     now = datetime.datetime.now(tz=datetime.UTC)
     return x509.CertificateBuilder(
         issuer_name=issuer,
@@ -83,7 +92,7 @@ def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicK
         public_key=key,
         serial_number=x509.random_serial_number(),
         not_valid_before=now - datetime.timedelta(minutes=1),
-        not_valid_after=now + _LIFETIME,
+        not_valid_after=now + lifetime,
     )
 
 

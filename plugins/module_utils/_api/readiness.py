@@ -8,7 +8,7 @@ Each returns None when the object is ready, else the reason as a person would sa
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import Final, Protocol
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json
@@ -22,6 +22,20 @@ class Problem(Protocol):
 
 # Container states that pass by themselves and explain nothing.
 _PASSING: Final = frozenset({"ContainerCreating", "PodInitializing"})
+# Those that somebody has to end; the kubelet tries again for ever.
+_LASTING: Final = frozenset(
+    {
+        "CrashLoopBackOff",
+        "CreateContainerConfigError",
+        "CreateContainerError",
+        "ErrImageNeverPull",
+        "ErrImagePull",
+        "ImageInspectError",
+        "ImagePullBackOff",
+        "InvalidImageName",
+        "RunContainerError",
+    }
+)
 
 
 def deployment_problem(obj: Json) -> str | None:
@@ -53,6 +67,16 @@ def deployment_problem(obj: Json) -> str | None:
     return None
 
 
+def pods_are_made(deployment: Json) -> bool:
+    """Whether a pod of the present template exists."""
+    return _observed(deployment) and bool((deployment.get("status") or {}).get("updatedReplicas"))
+
+
+def pods_are_refused(deployment: Json) -> bool:
+    """Whether the API server refuses the pods: a quota, an admission policy."""
+    return _condition(deployment, "ReplicaFailure").get("status") == "True"
+
+
 def stateful_set_problem(obj: Json) -> str | None:
     """Ready: all replicas are of the update revision and available. With a partition only those above it must be."""
     status, wanted = obj.get("status", {}), _replicas(obj)
@@ -82,6 +106,19 @@ def daemon_set_problem(obj: Json) -> str | None:
     if status.get("numberAvailable", 0) < wanted:
         return f"{status.get('numberAvailable', 0)} of {wanted} pods are available"
     return None
+
+
+def daemon_set_problem_without(obj: Json, pods: Iterable[Json], left_out: Container[str]) -> str | None:
+    """The same without the nodes left_out (names), of which nothing is expected. pods: those of the DaemonSet."""
+    reason, status = daemon_set_problem(obj), obj.get("status", {})
+    if reason is None or not _observed(obj):
+        return reason
+    places = {pod["spec"].get("nodeName", ""): pod_ready(pod) for pod in sorted(pods, key=pod_ready)}
+    wanted = status.get("desiredNumberScheduled", 0) - sum(node in left_out for node in places)
+    on_demand = obj["spec"].get("updateStrategy", {}).get("type") == "OnDelete"
+    updated = on_demand or status.get("updatedNumberScheduled", 0) >= wanted
+    ready = sum(is_ready for node, is_ready in places.items() if node not in left_out)
+    return None if updated and ready >= wanted else reason
 
 
 def service_problem(obj: Json) -> str | None:
@@ -132,6 +169,13 @@ def node_problem(obj: Json) -> str | None:
     return None if ready.get("status") == "True" else (ready.get("message") or "its kubelet has not reported yet")
 
 
+def node_is_lost(node: Json) -> bool:
+    """Whether a node is not ready for another reason than that it has no network of pods yet, which is what its pods may bring."""
+    ready = _condition(node, "Ready")
+    # The kubelet's words (pkg/kubelet/kubelet.go, runtimeState): "container runtime network not ready: NetworkReady=false …".
+    return ready.get("status") in ("False", "Unknown") and "network not ready" not in ready.get("message", "")
+
+
 def pod_ready(pod: Json) -> bool:
     """Whether condition Ready is true and the pod is not terminating."""
     return not pod.get("metadata", {}).get("deletionTimestamp") and _condition(pod, "Ready").get("status") == "True"
@@ -140,6 +184,17 @@ def pod_ready(pod: Json) -> bool:
 def pod_counts(pod: Json) -> bool:
     """Whether a pod runs, will run or is ending; evicted and failed ones stay as records until somebody collects them."""
     return bool(pod.get("metadata", {}).get("deletionTimestamp")) or pod.get("status", {}).get("phase") not in ("Failed", "Succeeded")
+
+
+def will_not_start(pod: Json) -> bool:
+    """Whether something holds up a pod that does not pass by itself: no node for it, no image, a container that keeps ending."""
+    status = pod.get("status") or {}
+    if pod_ready(pod) or pod.get("metadata", {}).get("deletionTimestamp"):
+        return False
+    if status.get("phase") == "Failed" or _condition(pod, "PodScheduled").get("status") == "False":
+        return True
+    containers = [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]
+    return any(((item.get("state") or {}).get("waiting") or {}).get("reason") in _LASTING for item in containers)
 
 
 def pod_problem(pod: Json) -> str | None:

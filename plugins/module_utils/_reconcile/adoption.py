@@ -235,7 +235,8 @@ def _result(changes: Sequence[Change], outcomes: Sequence[Outcome]) -> Json:
         "tenants": [to_result(outcome) for outcome in outcomes],
         "diff": plan_diff(every),
     }
-    failed = [outcome.error for outcome in outcomes if outcome.error]
+    # Before the first change none was paused: who has been since then still belongs to nobody.
+    failed = [problem for outcome in outcomes if (problem := outcome.error or outcome.paused)]
     if failed:
         raise HostedKubernetesError("; ".join(failed), **result)
     return result

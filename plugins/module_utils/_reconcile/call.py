@@ -50,6 +50,7 @@ def run(client: Client, request: Request, settings: Settings) -> Json:
         "changed": bool(changes),
         "tenants": [to_result(outcome) for outcome in outcomes],
         "diff": plan_diff(changes),
+        "warnings": [outcome.paused for outcome in outcomes if outcome.paused],
     }
     failed = [outcome.error for outcome in outcomes if outcome.error]
     if failed:
@@ -64,6 +65,7 @@ def to_result(outcome: Outcome) -> Json:
     return {
         "tenant": outcome.tenant,
         "changed": bool(outcome.changes),
+        "paused": bool(outcome.paused),
         "plan": [change.to_result() for change in outcome.changes],
         "deferred": [item.to_result() for item in outcome.deferred],
         "endpoint": status.get("controlPlaneEndpoint", ""),

@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api import names
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.capacity import free_processors
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.datastore import DEFAULT_NAME
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import HostedKubernetesError
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json, ObjectRef, resource_of
@@ -39,11 +40,13 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.obser
 )
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.plan import Barrier, Cluster, Plan
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.replicas import settle
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.slots import Slots
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.status import ready_condition
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.stores import Stores
-from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.tenant_run import Context, Outcome, Starting, TenantRun
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.tenant_run import Context, Outcome, TenantRun
 
 _TENANTS_AT_ONCE: Final = 16
+_FEWEST_STARTING: Final = 2
 
 
 @dataclass(frozen=True)
@@ -74,13 +77,14 @@ class Engine:
     def present(self, tenants: Sequence[Desired]) -> list[Outcome]:
         """Make tenants what their definitions say; in check mode say what that would change. One outcome per tenant.
 
-        A tenant that fails does not hold up the others: its outcome carries the error.
+        A tenant that fails does not hold up the others: its outcome carries the error. One that is paused is left alone.
         """
         started = time.monotonic()
         with Stores(self._client) as stores:
             context, jobs = self._context(stores), self._jobs(stores, tenants)
             spent = time.monotonic() - started
-            with ThreadPoolExecutor(max_workers=min(_TENANTS_AT_ONCE, len(jobs) or 1)) as pool:
+            # A thread for each, since one that only waits for its pods lets another have its turn.
+            with ThreadPoolExecutor(max_workers=len(jobs) or 1) as pool:
                 outcomes = list(pool.map(lambda job: self._present(context, *job), jobs))
             for outcome in outcomes:
                 outcome.durations["observe"] = round(spent, 3)
@@ -114,16 +118,21 @@ class Engine:
         return outcomes
 
     def _present(self, context: Context, desired: Desired, observed: Observed) -> Outcome:
-        with TenantRun(context, desired, observed) as run:
-            return _guarded(desired.tenant.key, lambda: self._run(run), run.outcome)
+        context.working.take(desired.tenant.key)
+        try:
+            with TenantRun(context, desired, observed) as run:
+                return _guarded(desired.tenant.key, lambda: self._run(run), run.outcome)
+        finally:
+            context.working.give_back(desired.tenant.key)
 
     def _run(self, run: TenantRun) -> Outcome:
         run.outcome.status = run.observed.status
         if is_paused(run.observed.resource):
-            raise HostedKubernetesError(
-                f"TenantControlPlane {run.desired.tenant.key}: is paused (annotation {names.ANNOTATION_PAUSED}); remove the "
+            run.outcome.paused = (
+                f"TenantControlPlane {run.desired.tenant.key}: is paused (annotation {names.ANNOTATION_PAUSED}) and left as it is; remove the "
                 "annotation to let it be changed"
             )
+            return run.outcome
         run.look_inside()
         plan = self._plan(run)
         run.outcome.deferred = plan.deferred
@@ -177,14 +186,15 @@ class Engine:
             now=self._settings.now,
             say=self._settings.say,
             deadline=time.monotonic() + self._settings.timeout_s,
-            starting=Starting(self._settings.max_starting or self._processors),
+            working=Slots(_TENANTS_AT_ONCE),
+            starting=Slots(self._settings.max_starting or self._free_processors),
             wait_exposed=self._settings.wait_exposed,
         )
 
-    def _processors(self) -> int:
-        """As many API servers at a time as the nodes have processors: each costs 4 to 5 CPU-seconds to start."""
-        nodes = self._client.list(resource_of("Node")).items
-        return max(2, sum(int(node["status"].get("capacity", {}).get("cpu", "1")) for node in nodes))
+    def _free_processors(self) -> int:
+        """As many API servers at a time as the nodes have free processors, and at least two: each costs 4 to 5 CPU-seconds to start."""
+        nodes, pods = (self._client.list(resource_of(kind)).items for kind in ("Node", "Pod"))
+        return max(_FEWEST_STARTING, int(free_processors(nodes, pods)))
 
     def _jobs(self, stores: Stores, tenants: Sequence[Desired]) -> list[tuple[Desired, Observed]]:
         """Each tenant with what was observed of it, its share of the datastore included."""

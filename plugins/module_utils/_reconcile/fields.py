@@ -13,9 +13,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.quantity import quantity
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import KAMAJI_API_VERSION, Json
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.unknown import has_unknown
 
@@ -44,13 +44,6 @@ _ATOMIC_MAPS: Final = frozenset({"selector", "podSelector", "namespaceSelector",
 _ATOMIC_CUSTOM_MAPS: Final = frozenset({"namespaceSelector", "tenantControlPlaneSelector"})
 _QUANTITY_PARENTS: Final = frozenset({"requests", "limits", "capacity"})
 _QUANTITY_FIELDS: Final = frozenset({"sizeLimit"})
-_SUFFIXES: Final = {
-    "n": Decimal("1e-9"), "u": Decimal("1e-6"), "m": Decimal("1e-3"), "": Decimal(1),
-    "k": Decimal(10) ** 3, "M": Decimal(10) ** 6, "G": Decimal(10) ** 9, "T": Decimal(10) ** 12, "P": Decimal(10) ** 15,
-    "E": Decimal(10) ** 18,
-    "Ki": Decimal(2) ** 10, "Mi": Decimal(2) ** 20, "Gi": Decimal(2) ** 30, "Ti": Decimal(2) ** 40, "Pi": Decimal(2) ** 50,
-    "Ei": Decimal(2) ** 60,
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -124,7 +117,7 @@ def _joined(patch: Json, path: tuple[str, ...], value: Json) -> Json:
 
 def equal_quantity(left: Any, right: Any) -> bool:
     """Whether two resource quantities are the same amount: "0.5" and "500m" are."""
-    first, second = _quantity(left), _quantity(right)
+    first, second = quantity(left), quantity(right)
     return first is not None and first == second
 
 
@@ -235,18 +228,6 @@ def _key(item: Any, name: str) -> Any:
 
 def _key_of(item: Any, keys: tuple[str, ...]) -> tuple[Any, ...]:
     return tuple(_key(item, name) for name in keys)
-
-
-def _quantity(value: Any) -> Decimal | None:
-    text = str(value)
-    for suffix in sorted(_SUFFIXES, key=len, reverse=True):
-        if suffix and not text.endswith(suffix):
-            continue
-        try:
-            return Decimal(text[: len(text) - len(suffix)]) * _SUFFIXES[suffix]
-        except InvalidOperation:
-            return None
-    return None
 
 
 def _is_list(value: Any) -> bool:

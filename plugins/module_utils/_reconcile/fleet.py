@@ -10,7 +10,7 @@ those that are left: so one that was interrupted goes on where it was.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Final
@@ -24,13 +24,17 @@ _NAMED: Final = 20
 
 
 class State(str, Enum):
-    """Where one tenant is. CURRENT had the change already, GONE was deleted by somebody while the roll-out went on."""
+    """Where one tenant is. CURRENT had the change already, GONE was deleted by somebody while the roll-out went on.
+
+    PAUSED is left alone because somebody said so of this tenant.
+    """
 
     WAITING = "waiting"
     CURRENT = "current"
     DONE = "done"
     FAILED = "failed"
     GONE = "gone"
+    PAUSED = "paused"
 
 
 @dataclass(frozen=True)
@@ -83,9 +87,12 @@ class Step:
     stopped: str = ""
 
 
-def course(tenants: Sequence[str], pace: Pace) -> Course:
-    """Divide tenants (namespace/name, in their order) into waves. Raises InvalidError that names the option."""
-    canaries = _canaries(tenants, pace.canary)
+def course(tenants: Sequence[str], pace: Pace, paused: Container[str] = ()) -> Course:
+    """Divide tenants (namespace/name, in their order) into waves. Raises InvalidError that names the option.
+
+    paused: those that are left alone, which can be no canaries, since they try nothing.
+    """
+    canaries = _canaries(tenants, pace.canary, paused)
     others = [key for key in tenants if key not in canaries]
     size = _amount("wave_size", pace.wave_size, len(tenants), up=True)
     if size == 0:
@@ -156,12 +163,14 @@ def soak_problem(before: Json, now: Json | None) -> str | None:
     return f"{available} of {wanted} pods are available" if available < wanted else None
 
 
-def _canaries(tenants: Sequence[str], canary: int | tuple[str, ...]) -> tuple[str, ...]:
+def _canaries(tenants: Sequence[str], canary: int | tuple[str, ...], paused: Container[str]) -> tuple[str, ...]:
     if isinstance(canary, int):
-        return tuple(tenants[:canary])
+        return tuple([key for key in tenants if key not in paused][:canary])
     unknown = [key for key in canary if key not in tenants]
     if unknown:
         raise InvalidError(f"canary {listed(unknown)}: not among the tenants of this roll-out, which are {listed(tenants)}")
+    if canary and all(key in paused for key in canary):
+        raise InvalidError(f"canary {listed(canary)}: paused, so nothing would be tried; name others, or remove the annotation")
     return tuple(dict.fromkeys(canary))
 
 

@@ -18,11 +18,17 @@ from enum import StrEnum
 from typing import Any, Final
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import InvalidError
-from ansible_collections.hosted.kubernetes.plugins.module_utils._api.readiness import PROBLEMS, pod_problem, problem
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.readiness import (
+    PROBLEMS,
+    daemon_set_problem_without,
+    node_is_lost,
+    pod_problem,
+    problem,
+)
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.redaction import REDACTED, SECRET_FIELDS
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json, ObjectRef, Resource, resource_of
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.client import Client
-from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.errors import NotFoundError
+from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.errors import ApiError, NotFoundError
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.wait import wait_for
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.fields import FieldChange, diff
 
@@ -140,6 +146,12 @@ class ObjectList:
     timeout_s: float = 300
     _resources: dict[tuple[str, str], Resource] = field(default_factory=dict)
     _started: float = field(default_factory=time.monotonic)
+    _passed_over: list[str] = field(default_factory=list)
+
+    @property
+    def warnings(self) -> list[str]:
+        """What was not waited for, and why."""
+        return list(self._passed_over)
 
     def apply(self, *, wait: bool) -> list[ObjectResult]:
         """Make the objects be there. wait: also until each is ready. Raises ApiError, WaitTimeout, InvalidError."""
@@ -236,15 +248,37 @@ class ObjectList:
         ref = result.ref
         if ref.kind not in PROBLEMS or (result.live is not None and problem(result.live) is None):
             return
+        lost = self._lost_nodes() if ref.kind == "DaemonSet" else frozenset()
+        if lost:
+            self._passed_over.append(
+                f"{ref}: is not waited for on nodes that are not ready: {', '.join(sorted(lost))}; look at these hosts"
+            )
         wait_for(
             self.client,
             self._resource(ref),
             ref.name,
             ref.namespace,
-            predicate=lambda live: live is not None and problem(live) is None,
+            predicate=lambda live: live is not None and self._problem(live, lost) is None,
             deadline=self._started + self.timeout_s,
             explain=self._explained,
         )
+
+    def _problem(self, obj: Json, lost: frozenset[str]) -> str | None:
+        reason = problem(obj)
+        return daemon_set_problem_without(obj, self._pods(obj), lost) if reason and lost else reason
+
+    def _lost_nodes(self) -> frozenset[str]:
+        try:
+            nodes = self.client.list(resource_of("Node")).items
+        except ApiError:
+            return frozenset()  # who may not read them waits for all
+        return frozenset(node["metadata"]["name"] for node in nodes if node_is_lost(node))
+
+    def _pods(self, obj: Json) -> list[Json]:
+        """The pods that an object selects by labels."""
+        labels = obj.get("spec", {}).get("selector", {}).get("matchLabels") or {}
+        selector = ",".join(f"{key}={value}" for key, value in labels.items())
+        return self.client.list(resource_of("Pod"), namespace=obj["metadata"].get("namespace"), label_selector=selector).items
 
     def _wait_gone(self, ref: ObjectRef) -> None:
         try:
@@ -271,9 +305,7 @@ class ObjectList:
         )
         if not reason or not labels:
             return reason
-        selector = ",".join(f"{key}={value}" for key, value in labels.items())
-        pods = self.client.list(resource_of("Pod"), namespace=obj["metadata"].get("namespace"), label_selector=selector).items
-        told = next((f"pod {pod['metadata']['name']}: {why}" for pod in pods if (why := pod_problem(pod))), None)
+        told = next((f"pod {pod['metadata']['name']}: {why}" for pod in self._pods(obj) if (why := pod_problem(pod))), None)
         return f"{reason}; {told}" if told else reason
 
 

@@ -26,6 +26,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.call 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.engine import Engine, Settings
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.fleet import Course, Pace, State, Step, Wave
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.observed import Desired
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.observed import is_paused as is_left_alone
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.plan import Action, plan_diff
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.rollout_record import Record, is_paused
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.spec_patch import patched
@@ -240,7 +241,7 @@ class _Rollout:
         """Find out where every tenant is."""
         stored = self._fleet.read()
         keys = self._fleet.chosen(stored)
-        self._course = fleet.course(keys, self._request.pace)
+        self._course = fleet.course(keys, self._request.pace, {key_of(item) for item in stored if is_left_alone(item)})
         self._waves = {key: wave.name for wave in self._course.waves for key in wave.tenants}
         wanted = self._fleet.wanted(stored, keys)
         self._fleet.refuse(wanted, stored)
@@ -248,7 +249,7 @@ class _Rollout:
         self._versions = {item.tenant.key: item.tenant.version for item in desired}
         for outcome in Engine(self._client, replace(self._settings, check=True)).present(desired):
             self._seen[outcome.tenant] = self._outcomes[outcome.tenant] = outcome
-            self._states[outcome.tenant] = State.WAITING if _lacks(outcome) else State.CURRENT
+            self._states[outcome.tenant] = _found(outcome)
 
     def _is_held(self, wave: Wave) -> bool:
         """Note which wave is next; True when somebody wants the roll-out to pause before it."""
@@ -264,7 +265,7 @@ class _Rollout:
         outcomes = [self._seen[key] for key in wave.tenants] if self._settings.check else self._made(wave)
         for outcome in outcomes:
             self._outcomes[outcome.tenant] = outcome
-            self._states[outcome.tenant] = State.FAILED if outcome.error else State.DONE
+            self._states[outcome.tenant] = _worked_on(outcome)
         for key in wave.tenants:
             if self._states[key] is State.WAITING:
                 self._states[key] = State.GONE
@@ -316,18 +317,21 @@ class _Rollout:
         errors = {key: outcome.error for key, outcome in self._outcomes.items()}
         failure = fleet.failure(self._request.name, self._course, self._states, errors, step.stopped)
         left = [key for key, state in self._states.items() if state is State.WAITING]
+        alone = [outcome.paused for outcome in self._outcomes.values() if outcome.paused]
         result = _result(
             changed=bool(changes) or resumed,
-            finished=not failure and not left,
+            finished=not failure and not left and not alone,
             paused=paused,
             waves=[{"wave": wave.name, "tenants": list(wave.tenants)} for wave in self._course.waves],
             tenants=[self._tenant(key) for key in self._course.tenants],
             table=self._table(),
             diff=plan_diff(changes),
+            warnings=alone,
         )
         if paused:
             result["warnings"] = [
-                f"roll-out {self._request.name} is paused ({self._record.reference}), and {len(left)} tenants wait; state resumed goes on"
+                *alone,
+                f"roll-out {self._request.name} is paused ({self._record.reference}), and {len(left)} tenants wait; state resumed goes on",
             ]
         self._note_end(failure, paused=paused)
         if failure:
@@ -364,7 +368,7 @@ class _Rollout:
         """Whether a tenant's pods are as they are to be."""
         found = self._seen[key]
         if self._settings.check or self._states[key] is not State.DONE:
-            if found.error:
+            if found.error or found.paused:
                 return "unknown"
             if any(change.action is Action.ROLLOUT for change in found.changes):
                 return "pending"
@@ -379,6 +383,20 @@ class _Rollout:
     def _status(self, key: str) -> Json:
         """As last seen: one that failed early has none of its own."""
         return self._outcomes[key].status or self._seen[key].status
+
+
+def _found(outcome: Outcome) -> State:
+    """Where a tenant is before its wave."""
+    if outcome.paused:
+        return State.PAUSED
+    return State.WAITING if _lacks(outcome) else State.CURRENT
+
+
+def _worked_on(outcome: Outcome) -> State:
+    """Where a tenant is after its wave; somebody may have paused it meanwhile."""
+    if outcome.paused:
+        return State.PAUSED
+    return State.FAILED if outcome.error else State.DONE
 
 
 def _lacks(outcome: Outcome) -> bool:

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from threading import Lock, Semaphore
 from typing import Final
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api import names
@@ -47,7 +46,9 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.plan 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.planner import plan as make_plan
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.secret_plan import plan_secrets
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.serving import wait_served
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.slots import NoTurn, Slots
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.stages import Stage
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.starting import is_held_up
 
 # Between two looks at what cannot be watched: a network path, files inside a container.
 _PAUSE_S: Final = 0.5
@@ -58,8 +59,9 @@ _KUBECONFIG_KEY: Final = "super-admin.svc"
 
 @dataclass(frozen=True)
 class Context:
-    """What all tenants of one call share. deadline: on the monotonic clock, seconds. starting: limits API servers that start.
+    """What all tenants of one call share. deadline: on the monotonic clock, seconds.
 
+    working: whose turn it is at all; starting: whose new pods may start.
     wait_exposed: whether a published endpoint must answer from here, or is looked at once.
     """
 
@@ -70,27 +72,9 @@ class Context:
     now: Callable[[], datetime]
     say: Callable[[str], None]
     deadline: float
-    starting: Starting
+    working: Slots
+    starting: Slots
     wait_exposed: bool = True
-
-
-class Starting:
-    """A limit on how many control planes start at a time; the number is worked out when the first one starts."""
-
-    def __init__(self, limit: int | Callable[[], int]) -> None:
-        self._limit = limit
-        self._lock = Lock()
-        self._semaphore: Semaphore | None = None
-
-    def acquire(self) -> None:
-        with self._lock:
-            if self._semaphore is None:
-                self._semaphore = Semaphore(self._limit if isinstance(self._limit, int) else self._limit())
-        self._semaphore.acquire()
-
-    def release(self) -> None:
-        if self._semaphore is not None:
-            self._semaphore.release()
 
 
 @dataclass
@@ -98,6 +82,7 @@ class Outcome:
     """What one call did, or would do, to one tenant. durations: phase → seconds.
 
     pods_problem: in check mode, why the pods are not as the Deployment says; "" when they are, or when there shall be none.
+    paused: why it was left alone, which is what somebody wanted; "" when it was not.
     """
 
     tenant: str
@@ -106,6 +91,7 @@ class Outcome:
     durations: dict[str, float] = field(default_factory=dict)
     status: Json = field(default_factory=dict)
     pods_problem: str = ""
+    paused: str = ""
     error: str = ""
 
 
@@ -120,7 +106,7 @@ class TenantRun:
         self._inside: Client | None = None
         self._planned: tuple[Observed, Plan] | None = None
         self._exposed = False
-        self._starting = False
+        self._pods_before: frozenset[str] = frozenset()
         self._no_access: HostedKubernetesError | None = None
         self._looked_up: set[ObjectRef] = set()
         # Told before each change; a lost Lease is raised here.
@@ -280,9 +266,9 @@ class TenantRun:
         return status_of.Health(self.observed.tenant is not None, self._exposed, self.pods_problem)
 
     def _make(self, changes: tuple[Change, ...]) -> None:
-        self.guard()
         if any(c.stage == Stage.DEPLOYMENT and c.action in (Action.CREATE, Action.ROLLOUT) for c in changes):
             self._start()
+        self.guard()
         with self._timed(_PHASES.get(changes[0].stage, "foundation")):
             clients = Clients(self.context.client, self.context.driver_of, self._inside)
             self.observed = self.context.executor.make(self.desired, self.observed, changes, clients)
@@ -379,6 +365,7 @@ class TenantRun:
         return live
 
     def _wait_tenant(self) -> None:
+        self._give_way(wanted=1)
         self._wait_deployment(lambda live: bool(live and (live.get("status") or {}).get("readyReplicas")))
         self._started()
         self._wait_access()
@@ -400,7 +387,10 @@ class TenantRun:
 
     def _wait_rollout(self) -> None:
         """Until every replica is of the current template and no old pod is left, also not a terminating one."""
+        deployment = self.observed.find("Deployment", self.desired.tenant.name) or {}
+        self._give_way((deployment.get("spec") or {}).get("replicas", 0))
         self._wait_deployment(lambda live: live is not None and deployment_problem(live) is None)
+        self._started()
         deployment = self.observed.find("Deployment", self.desired.tenant.name) or {}
         wanted = (deployment.get("spec") or {}).get("replicas", 0)
         pods = wait_until(
@@ -433,6 +423,7 @@ class TenantRun:
             self._exposed = self._access.answers(published)
             if self._exposed or not self.context.wait_exposed or not tenant.is_published:
                 return
+            self.context.working.give_back(tenant.key)
             if time.monotonic() > self.context.deadline:
                 raise HostedKubernetesError(
                     f"TenantControlPlane {tenant.key}: is Ready, but not Exposed: {host_port(*published)} does not answer "
@@ -469,14 +460,33 @@ class TenantRun:
         return self.context.client.list(resource_of("Pod"), namespace=namespace, label_selector=self._selector)
 
     def _start(self) -> None:
-        if not self._starting and not self.desired.tenant.asleep:
-            self.context.starting.acquire()
-            self._starting = True
+        """Wait until new pods may start. Raises HostedKubernetesError at the deadline, before any was asked for."""
+        tenant, starting = self.desired.tenant, self.context.starting
+        if tenant.asleep or starting.is_held_by(tenant.key):
+            return
+        try:
+            with self._timed("queue"):
+                starting.take(tenant.key, self.context.deadline)
+        except NoTurn as error:
+            raise HostedKubernetesError(
+                f"TenantControlPlane {tenant.key}: no time was left to start its pods, and its Deployment was not changed; "
+                f"{error.limit} control planes may start at a time (max_starting), and at the deadline (wait_timeout) these were starting: "
+                f"{', '.join(error.holders) or 'none'}; look at their pods, allow more time or more at a time, and run again"
+            ) from error
+        self._pods_before = frozenset(pod["metadata"]["uid"] for pod in self.observed.pods)
+
+    def _give_way(self, wanted: int) -> None:
+        """Let others have this tenant's turns as soon as its pods are held up by what does not pass by itself."""
+        tenant, context = self.desired.tenant, self.context
+        if not context.starting.is_held_by(tenant.key):
+            return
+        namespace, name = self._key
+        if is_held_up(context.client, namespace, name, before=self._pods_before, wanted=wanted, deadline=context.deadline):
+            self._started()
+            context.working.give_back(tenant.key)
 
     def _started(self) -> None:
-        if self._starting:
-            self._starting = False
-            self.context.starting.release()
+        self.context.starting.give_back(self.desired.tenant.key)
 
     @contextmanager
     def _timed(self, phase: str) -> Iterator[None]:

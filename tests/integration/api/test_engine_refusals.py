@@ -129,10 +129,24 @@ def test_tenant_of_a_newer_engine(tenant: Tenant) -> None:
     assert refused(tenant).startswith(f"TenantControlPlane {tenant.key}: last changed by hosted.kubernetes 9.1.0, this is ")
 
 
-def test_tenant_that_is_paused(tenant: Tenant) -> None:
-    tenant.run()
+def test_tenant_that_is_paused_is_left_alone(tenant: Tenant) -> None:
+    other = tenant.ground.tenant("other", tenant.namespace)
+    tenant.run([tenant.definition(), other.definition()])
     tenant.patch("TenantControlPlane", {"metadata": {"annotations": {names.ANNOTATION_PAUSED: "true"}}})
-    assert f"is paused (annotation {names.ANNOTATION_PAUSED}); remove the annotation" in refused(tenant)
+    newer = [item.definition({"kubernetes.version": "v1.36.4"}) for item in (tenant, other)]
+    predicted, run = tenant.run(newer, check=True), tenant.run(newer)
+    assert predicted.identities == run.identities
+    assert [(item["tenant"], item["paused"], item["changed"], item["error"]) for item in run.result["tenants"]] == [
+        (tenant.key, True, False, ""),
+        (other.key, False, True, ""),
+    ]
+    assert run.result["warnings"] == [
+        (
+            f"TenantControlPlane {tenant.key}: is paused (annotation {names.ANNOTATION_PAUSED}) and left as it is; remove the annotation "
+            "to let it be changed"
+        )
+    ]
+    assert not [path for path in run.writes if f"/{tenant.name}" in path]
 
 
 def test_field_that_somebody_else_owns(tenant: Tenant) -> None:

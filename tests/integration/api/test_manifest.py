@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import resource_of
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import ObjectRef, resource_of
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.client import Client
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.connection import ConnectionOptions, connect
 from ansible_collections.hosted.kubernetes.plugins.modules import manifest
@@ -264,6 +264,36 @@ def test_files_with_many_documents(run: Run, namespace: str, tmp_path: Path) -> 
     made = run(src=[str(first), str(second)], namespace=namespace)
     assert brief(made["results"]) == [(f"ConfigMap {namespace}/a", "create"), (f"ConfigMap {namespace}/b", "create")]
     assert not run(src=[str(first), str(second)], namespace=namespace)["changed"]
+
+
+def test_a_daemon_set_is_not_waited_for_on_lost_nodes(run: Run, client: Client, namespace: str) -> None:
+    """The test does what a kubelet, which stopped later, and the controllers have done."""
+    node = f"lost-{namespace}"
+    ready = {"type": "Ready", "status": "Unknown", "reason": "NodeStatusUnknown", "message": "Kubelet stopped posting node status."}
+    template = {"metadata": {"labels": {"app": "a"}}, "spec": {"containers": [{"name": "a", "image": "a"}]}}
+    daemon_set = {
+        "apiVersion": "apps/v1",
+        "kind": "DaemonSet",
+        "metadata": {"name": "a", "namespace": namespace},
+        "spec": {"selector": {"matchLabels": {"app": "a"}}, "template": template},
+    }
+    pod_spec = {**template["spec"], "nodeName": node, "automountServiceAccountToken": False}
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a", "namespace": namespace, **template["metadata"]}, "spec": pod_spec}
+    client.create({"apiVersion": "v1", "kind": "Node", "metadata": {"name": node}})
+    try:
+        run(daemon_set, wait=False)
+        client.create(pod)
+        counts = {"observedGeneration": 1, "desiredNumberScheduled": 1, "currentNumberScheduled": 1, "numberMisscheduled": 0}
+        status = {**counts, "numberReady": 0, "updatedNumberScheduled": 1}
+        client.merge_patch(ObjectRef("apps/v1", "DaemonSet", namespace, "a"), {"status": status}, subresource="status")
+        with pytest.raises(ModuleFailedError, match=f"DaemonSet {namespace}/a: not ready after 1 s: 0 of 1 pods are available"):
+            run(daemon_set, wait_timeout=1)
+        client.merge_patch(ObjectRef("v1", "Node", "", node), {"status": {"conditions": [ready]}}, subresource="status")
+        again = run(daemon_set, wait_timeout=1)
+        assert not again["changed"]
+        assert f"DaemonSet {namespace}/a: is not waited for on nodes that are not ready: {node}; look at these hosts" in again["warnings"]
+    finally:
+        client.delete(resource_of("Node"), node)
 
 
 def test_waiting_says_what_is_missing(run: Run, namespace: str) -> None:

@@ -102,6 +102,14 @@ class Fleet:
         value = "true" if out else None
         self.tenants[index].patch("TenantControlPlane", {"metadata": {"annotations": {names.ANNOTATION_PAUSED: value}}})
 
+    def break_one(self, index: int) -> Callable[[], object]:
+        """Take a tenant's authority away: nothing can be planned for it. Returns what brings it back."""
+        tenant = self.tenants[index]
+        lost = tenant.live("Secret", f"{tenant.name}{names.CA}")
+        tenant.delete("Secret", f"{tenant.name}{names.CA}")
+        metadata = {name: lost["metadata"][name] for name in ("name", "namespace", "labels")}
+        return lambda: self.ground.client.create({**lost, "metadata": metadata})
+
 
 def made(ground: Ground, count: int) -> Fleet:
     """Tenants without addons: they have what a roll-out is about."""
@@ -169,7 +177,7 @@ def test_check_run_again(fleet: Fleet) -> None:
 
 
 def test_the_table(fleet: Fleet) -> None:
-    fleet.keep_out(1)
+    fleet.break_one(1)
     result = fleet.failed()[1]
     heading, *lines = result["table"]
     assert heading.split() == ["TENANT", "WAVE", "VERSION", "INSTALLED", "PHASE", "PODS", "OUTCOME"]
@@ -179,7 +187,7 @@ def test_the_table(fleet: Fleet) -> None:
         [fleet.tenants[1].key, "1", NEW, "Sleeping", "unknown", "failed"],
         [fleet.tenants[2].key, "1", NEW, "Sleeping", "current", "done"],
     ]
-    assert lines[5].startswith(f"TenantControlPlane {fleet.tenants[1].key}: is paused")
+    assert lines[5].startswith(f"TenantControlPlane {fleet.tenants[1].key}: ")
     assert (fleet.record() or {})["tenants"].splitlines() == result["table"]
 
 
@@ -247,13 +255,13 @@ def test_what_somebody_changes_meanwhile_is_kept(fleet: Fleet) -> None:
 
 
 def test_over_the_budget_the_rest_is_left_alone_and_it_goes_on_later(fleet: Fleet) -> None:
-    fleet.keep_out(2)
-    problem = f"TenantControlPlane {fleet.tenants[2].key}: is paused (annotation {names.ANNOTATION_PAUSED}); remove the annotation to let it be changed"
+    restore = fleet.break_one(2)
+    predicted = fleet.failed(check=True)
+    (problem,) = [item["error"] for item in predicted[1]["tenants"] if item["error"]]
     expected = (
         f"roll-out {fleet.name}: stopped, 1 of 5 tenants failed, and failure_budget allows 0: {problem}; not touched: "
         f"{fleet.tenants[3].key}, {fleet.tenants[4].key}; mend what failed and run it again: it goes on from here"
     )
-    predicted = fleet.failed(check=True)
     assert fleet.versions() == [OLD] * 5
     msg, result = fleet.failed()
     assert predicted[0] == msg == expected
@@ -264,7 +272,7 @@ def test_over_the_budget_the_rest_is_left_alone_and_it_goes_on_later(fleet: Flee
     assert (fleet.record() or {})["progress"] == expected
 
     assert outcomes(fleet.failed()[1]) == waves("waiting", "current", "current", "failed")
-    fleet.keep_out(2, out=False)
+    restore()
     result = fleet.run().result
     assert outcomes(result) == waves("done", "current", "current")
     assert (result["finished"], fleet.versions(), fleet.record()) == (True, [NEW] * 5, None)
@@ -272,7 +280,7 @@ def test_over_the_budget_the_rest_is_left_alone_and_it_goes_on_later(fleet: Flee
 
 def test_within_the_budget_it_goes_to_its_end_and_says_who_failed(fleet: Fleet) -> None:
     """One whose authority is lost: nothing can be planned for it."""
-    fleet.tenants[1].delete("Secret", f"tenant-1{names.CA}")
+    fleet.break_one(1)
     pace = replace(PACE, failure_budget="20%")
     predicted = fleet.failed(check=True, pace=pace)
     msg, result = fleet.failed(pace=pace)
@@ -285,11 +293,36 @@ def test_within_the_budget_it_goes_to_its_end_and_says_who_failed(fleet: Fleet) 
 
 
 def test_a_canary_has_no_budget(fleet: Fleet) -> None:
-    fleet.keep_out(0)
+    fleet.break_one(0)
     msg, result = fleet.failed(pace=replace(PACE, failure_budget="100%"))
-    assert msg.startswith(f"roll-out {fleet.name}: stopped, a canary failed: TenantControlPlane {fleet.tenants[0].key}: is paused")
+    assert msg.startswith(f"roll-out {fleet.name}: stopped, a canary failed: TenantControlPlane {fleet.tenants[0].key}: ")
     assert outcomes(result) == waves("waiting", "failed")
     assert fleet.versions() == [OLD] * 5
+
+
+def test_who_is_paused_is_left_alone_and_the_others_go_on(fleet: Fleet) -> None:
+    for index in (0, 2):
+        fleet.keep_out(index)
+    predicted, run = fleet.run(check=True), fleet.run()
+    assert_predicted(predicted, run)
+    # The first one that is not paused is the canary.
+    assert [(item["wave"], item["outcome"], item["paused"]) for item in run.result["tenants"]] == [
+        ("canary", "done", False),
+        ("1", "paused", True),
+        ("1", "paused", True),
+        ("2", "done", False),
+        ("2", "done", False),
+    ]
+    assert run.result["table"][2].split()[-1] == "paused"
+    assert run.result["warnings"] == [
+        f"TenantControlPlane {fleet.tenants[index].key}: is paused (annotation {names.ANNOTATION_PAUSED}) and left as it is; remove the "
+        "annotation to let it be changed"
+        for index in (0, 2)
+    ]
+    assert (run.changed, run.result["finished"], fleet.versions()) == (True, False, [OLD, NEW, OLD, NEW, NEW])
+    fleet.keep_out(2, out=False)
+    assert fleet.run().result["finished"] is False
+    assert fleet.versions() == [OLD, *[NEW] * 4]
 
 
 # Pause
@@ -568,14 +601,14 @@ def playbook(fleet: Fleet, *options: str, **variables: Any) -> PlaybookRun:
 
 def test_playbook(fleet: Fleet) -> None:
     """Steps are shown as they come, the table at the end, also of one that fails."""
-    fleet.keep_out(2)
+    restore = fleet.break_one(2)
     chosen: Json = {"tenant_rollout_namespaces": [fleet.namespace], "tenant_rollout_version": NEW, "tenant_rollout_name": fleet.name}
     done = playbook(fleet, **chosen)
     assert done.status == 2
     assert f"  canary wave ({fleet.tenants[0].key}) begins\n  {fleet.tenants[0].key}: done\n" in done.output
     assert "stopped, 1 of 5 tenants failed" in done.text
     assert re.search(rf"{fleet.tenants[4].key} +2 +{NEW} +Sleeping +pending +waiting", done.output)
-    fleet.keep_out(2, out=False)
+    restore()
     done = playbook(fleet, **chosen)
     assert (done.status, done.changed) == (0, 1)
     assert playbook(fleet, **chosen).changed == 0

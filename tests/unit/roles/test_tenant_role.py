@@ -84,10 +84,3 @@ def test_directories_of_volumes_on_hosts_that_are_not_there(tmp_path: Path) -> N
 
     assert done.status == 2
     assert "datastore_local_volumes names hosts that are not in the inventory: management-1" in done.text
-
-
-def test_flannel_without_kubeconfigs(tmp_path: Path) -> None:
-    done = tenant(tmp_path, definition("acme", "tenants"), tenant_control_plane_kubeconfig_dir="")
-
-    assert done.status == 2
-    assert "tenant_control_plane_kubeconfig_dir is not set" in done.text

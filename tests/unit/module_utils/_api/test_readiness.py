@@ -10,9 +10,12 @@ from typing import Any
 import pytest
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.readiness import (
+    daemon_set_problem_without,
     load_balancer_hosts,
+    node_is_lost,
     pod_ready,
     problem,
+    will_not_start,
 )
 
 UNSEEN = "the controller has not seen its latest change yet"
@@ -195,3 +198,66 @@ def _waiting(reason: str, message: str = "", **fields: Any) -> dict[str, Any]:
 def test_pod(pod: dict[str, Any], expected: str | None) -> None:
     assert problem(pod) == expected
     assert pod_ready(pod) == (expected is None)
+
+
+@pytest.mark.parametrize(
+    ("pod", "expected"),
+    [
+        (_pod(READY), False),
+        (_pod({}), False),
+        (_pod(_waiting("ContainerCreating")), False),
+        *(
+            (_pod(_waiting(reason)), True)
+            for reason in ("ErrImagePull", "ImagePullBackOff", "CrashLoopBackOff", "CreateContainerConfigError")
+        ),
+        (_pod(_waiting("ImagePullBackOff"), deletionTimestamp="2026-11-22T12:00:00Z"), False),
+        (_pod({"initContainerStatuses": _waiting("ErrImagePull")["containerStatuses"]}), True),
+        # One that ended once is started again.
+        (_pod({"containerStatuses": [{"name": "main", "state": {"terminated": {"exitCode": 1}}}]}), False),
+        (_pod(_condition("PodScheduled", "False", reason="Unschedulable")), True),
+        (_pod({"phase": "Failed", "reason": "Evicted"}), True),
+    ],
+)
+def test_pods_that_need_help(pod: dict[str, Any], expected: bool) -> None:
+    assert will_not_start(pod) == expected
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "expected"),
+    [
+        ("True", "kubelet is posting ready status", False),
+        ("Unknown", "Kubelet stopped posting node status.", True),
+        ("False", "[container runtime is down, PLEG is not healthy]", True),
+        (
+            "False",
+            "container runtime network not ready: NetworkReady=false reason:NetworkPluginNotReady message:cni plugin not initialized",
+            False,
+        ),
+    ],
+)
+def test_lost_nodes(status: str, message: str, expected: bool) -> None:
+    assert node_is_lost(_obj("Node", _condition("Ready", status, message=message))) == expected
+    assert not node_is_lost(_obj("Node", {}))
+
+
+def _on(node: str, *, ready: bool) -> dict[str, Any]:
+    return {"metadata": {"name": node}, "spec": {"nodeName": node}, "status": _condition("Ready", str(ready))}
+
+
+@pytest.mark.parametrize(
+    ("updated", "ready", "lost", "done"),
+    [
+        (3, "ab", "c", True),
+        (2, "ab", "c", True),
+        (3, "ab", "", False),
+        (3, "a", "c", False),
+        (1, "ab", "c", False),
+        (3, "a", "bc", True),
+        # It has no pod on the lost node, so each of its own counts.
+        (3, "ab", "z", False),
+    ],
+)
+def test_daemon_set_without_lost_nodes(updated: int, ready: str, lost: str, done: bool) -> None:
+    status = _seen(desiredNumberScheduled=3, updatedNumberScheduled=updated, numberAvailable=len(ready))
+    pods = [_on(node, ready=node in ready) for node in "abc"]
+    assert (daemon_set_problem_without(_obj("DaemonSet", status), pods, lost) is None) == done

@@ -15,7 +15,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile impor
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.fleet import Course, Pace, State, Step, Wave
 
 TEN: Final = tuple("abcdefghij")
-LETTERS: Final = {"w": State.WAITING, "c": State.CURRENT, "d": State.DONE, "f": State.FAILED, "g": State.GONE}
+LETTERS: Final = {"w": State.WAITING, "c": State.CURRENT, "d": State.DONE, "f": State.FAILED, "g": State.GONE, "p": State.PAUSED}
 
 
 @pytest.mark.parametrize(
@@ -53,6 +53,13 @@ def test_refused(pace: Pace, message: str) -> None:
     with pytest.raises(InvalidError) as failure:
         fleet.course(TEN, pace)
     assert failure.value.msg == message
+
+
+def test_who_is_left_alone_is_no_canary() -> None:
+    assert fleet.course(TEN, Pace(canary=2), {"a", "c"}).waves[0].tenants == ("b", "d")
+    assert fleet.course(TEN, Pace(canary=("a", "j")), {"a"}).waves[0].tenants == ("a", "j")
+    with pytest.raises(InvalidError, match=r"^canary a, c: paused, so nothing would be tried; name others, or remove the annotation$"):
+        fleet.course(TEN, Pace(canary=("a", "c")), {"a", "b", "c"})
 
 
 @pytest.mark.parametrize(

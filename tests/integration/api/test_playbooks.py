@@ -1,0 +1,150 @@
+# Copyright: hosted.kubernetes contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Playbooks about several tenants that sleep on a real API server, and about hosts that are this machine."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json
+from ansible_collections.hosted.kubernetes.tests.support.apiserver import ApiServer, prepare, running_prepared
+from ansible_collections.hosted.kubernetes.tests.support.etcd import running_etcd
+from ansible_collections.hosted.kubernetes.tests.support.playbooks import PlaybookRun, run_playbook
+from ansible_collections.hosted.kubernetes.tests.support.tenants import Ground, Tenant
+
+OFF: Final = "ansible_connection=ssh ansible_host=127.0.0.1 ansible_port=1"
+ON: Final = f"ansible_connection=local ansible_become=false ansible_python_interpreter={sys.executable}"
+# Of no use to a play: what runs on the controller has to know how by itself.
+CONTROLLER: Final = f"localhost {OFF} ansible_python_interpreter=/nowhere"
+
+
+@pytest.fixture
+def pair(ground: Ground) -> tuple[Tenant, Tenant]:
+    good = ground.tenant("good")
+    return good, ground.tenant("bad", good.namespace)
+
+
+def play(name: str, **fields: Any) -> Json:
+    return {"name": name, "ansible.builtin.import_playbook": f"hosted.kubernetes.{name}", **fields}
+
+
+def variables(folder: Path, pair: tuple[Tenant, Tenant]) -> Json:
+    good, bad = pair
+    (folder / "manifest.json").write_text("{}", encoding="utf-8")
+    return {
+        "management_cluster_kubeconfig": str(good.ground.kubeconfig),
+        "tenant_control_plane_definitions": [bad.definition({"dataStore": "nowhere"}), good.definition()],
+        "tenant_control_plane_kubeconfig_dir": str(folder),
+        "tenant_control_plane_wait_timeout": 30,
+        "bundle_dir": str(folder),
+    }
+
+
+def run(folder: Path, pair: tuple[Tenant, Tenant], plays: list[Json], *options: str) -> PlaybookRun:
+    """Run plays with a worker of each tenant."""
+    good, bad = pair
+    (folder / "plays.yml").write_text(json.dumps(plays), encoding="utf-8")
+    hosts = "\n".join(
+        f"worker-{tenant.name} ansible_connection=local worker_tenant={tenant.name} worker_namespace={tenant.namespace}"
+        for tenant in (good, bad)
+    )
+    (folder / "inventory").write_text(f"{CONTROLLER}\n[workers]\n{hosts}\n", encoding="utf-8")
+    return run_playbook(folder / "plays.yml", *options, inventory=str(folder / "inventory"), **variables(folder, pair))
+
+
+def test_one_tenant_that_fails_holds_up_neither_the_others_nor_their_workers(tmp_path: Path, pair: tuple[Tenant, Tenant]) -> None:
+    good, bad = pair
+    told = f'TenantControlPlane {bad.key}: spec.dataStore "nowhere" does not exist'
+    later = [play("tenant", vars={"tenant_fail": False}), play("worker"), play("tenant_check")]
+    done = run(tmp_path, pair, later)
+    assert done.status == 0, done.output
+    assert told in done.text
+    assert good.live("TenantControlPlane")["status"]["kubernetesResources"]["version"]["status"] == "Sleeping"
+    assert (tmp_path / "good.kubeconfig").exists()
+    assert not (tmp_path / "bad.kubeconfig").exists()
+    assert "host worker-good is left as it is" in done.text
+    assert "Tenant good sleeps" in done.text
+    assert "worker-bad :" not in done.output
+    assert "Tenant bad" not in done.text
+
+    done = run(tmp_path, pair, [play("tenant"), play("worker")])
+    assert done.status == 2
+    assert f"1 tenants failed, and nothing more was done for them; the others are done: {told}" in done.text
+
+
+def test_the_site_fails_at_its_end(tmp_path: Path) -> None:
+    done = run_playbook("hosted.kubernetes.site", "--list-tasks", bundle_dir=str(tmp_path))
+    plays = re.findall(r"play #\d+ \(([^)]*)\): ([^\t]*)", done.output)
+    assert plays[-1] == ("localhost", "Tenants that failed"), done.output
+
+
+@contextmanager
+def standing_in(bundle: Path, folder: Path, tenant: Tenant) -> Iterator[ApiServer]:
+    """Run an API server that the management cluster takes for that of a tenant which sleeps."""
+    with running_etcd(bundle, folder) as etcd:
+        server = prepare(folder, etcd)
+        serving = server.authority.server(
+            "tenant", (f"{tenant.name}.{tenant.namespace}.svc", f"{tenant.name}.{tenant.namespace}.svc.cluster.local")
+        )
+        with running_prepared(bundle, folder, server, extra_flags=(f"--tls-sni-cert-key={serving.certificate},{serving.key}",)):
+            endpoint = {"status": {"controlPlaneEndpoint": f"{server.host}:{server.port}"}}
+            tenant.patch("TenantControlPlane", {"spec": {"controlPlane": {"deployment": {"replicas": 1}}}})
+            tenant.patch("TenantControlPlane", endpoint, subresource="status")
+            admin = base64.b64encode(server.kubeconfig.read_bytes()).decode()
+            tenant.patch("Secret", {"data": {"admin.conf": admin}}, f"{tenant.name}-admin-kubeconfig")
+            yield server
+
+
+def test_a_check_of_flannel_needs_no_kubeconfig_that_is_still_good(bundle: Path, tmp_path: Path, tenant: Tenant) -> None:
+    tenant.run()
+    with standing_in(bundle, tmp_path, tenant) as server:
+        ended = server.authority.client("ended", ("system:masters",), timedelta(seconds=-1))
+        server.write_kubeconfig(tmp_path / "acme.kubeconfig", ended)
+        wanted = tenant.definition({"controlPlane.deployment.replicas": 1})
+        (tmp_path / "inventory").write_text(f"{CONTROLLER}\n", encoding="utf-8")
+        done = run_playbook(
+            "hosted.kubernetes.tenant",
+            "--check",
+            "--diff",
+            inventory=str(tmp_path / "inventory"),
+            management_cluster_kubeconfig=str(tenant.ground.kubeconfig),
+            tenant_control_plane_definitions=[wanted],
+            tenant_control_plane_kubeconfig_dir=str(tmp_path),
+        )
+    assert done.status == 0, done.output
+    assert "flannel | Keep its objects in the cluster and wait until it runs on every node that is up" in done.changed_tasks[-1]
+    assert f"value: {server.host}" in done.text or f"'{server.host}'" in done.text
+
+
+@pytest.mark.parametrize(
+    ("hosts", "left"),
+    [
+        ({"main": ON, "off": OFF, "on": ON}, ["localhost", "main", "on"]),
+        ({"main": ON, "off": OFF}, ["localhost", "main"]),
+        ({"main": OFF, "on": ON}, []),
+    ],
+)
+def test_a_worker_that_cannot_be_reached_is_left_out_by_the_preflight(
+    bundle: Path, tmp_path: Path, hosts: dict[str, str], left: list[str]
+) -> None:
+    main, *workers = [f"{name} {how}" for name, how in hosts.items()]
+    lines = [CONTROLLER, "[management]", main, "[workers]", *workers, ""]
+    (tmp_path / "inventory").write_text("\n".join(lines), encoding="utf-8")
+    said = {"name": "Say", "ansible.builtin.debug": {"msg": "{{ inventory_hostname }} goes on"}}
+    after = {"name": "After", "hosts": "localhost:all", "gather_facts": False, "tasks": [said]}
+    (tmp_path / "plays.yml").write_text(json.dumps([play("preflight"), after]), encoding="utf-8")
+    done = run_playbook(tmp_path / "plays.yml", inventory=str(tmp_path / "inventory"), bundle_dir=str(bundle))
+    assert done.status != 0, done.output
+    assert "(127.0.0.1): cannot log in as the present user and become root" in done.text, done.output
+    assert sorted(set(re.findall(r'msg"?: "?(\S+) goes on', done.output))) == left
