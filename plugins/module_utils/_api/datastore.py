@@ -36,6 +36,9 @@ VALIDATION: Final = "kamaji.clastix.io/DataStoreValidation"
 ALLOWED_DELETION: Final = "kamaji.clastix.io/DataStoreAllowedDeletion"
 REACHABLE: Final = "hosted-kubernetes.io/DataStoreReachable"
 CAPACITY: Final = "hosted-kubernetes.io/DataStoreCapacity"
+ENDPOINTS: Final = "hosted-kubernetes.io/DataStoreEndpoints"
+INTACT: Final = "hosted-kubernetes.io/DataStoreIntact"
+LATENCY: Final = "hosted-kubernetes.io/DataStoreLatency"
 
 _ENDPOINT: Final = re.compile(r"(\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<host>[A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?)):(?P<port>[0-9]{1,5})")
 
