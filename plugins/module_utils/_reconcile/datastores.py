@@ -21,6 +21,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._api import data
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api import names
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.datastore import Condition, Credentials, DataStore, Endpoint
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import HostedKubernetesError, InvalidError
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.placement import NEARLY_FULL, SLOW_MS
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import (
     KAMAJI_API_VERSION,
     Json,
@@ -40,9 +41,6 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.obser
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.plan import REDACTED, Action, Change, Cluster, Plan
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.status import merge_patch
 
-NEARLY_FULL: Final = 0.8
-"""The share of a quota from which on a store is called nearly full, and takes no new tenants."""
-_SLOW_MS: Final = 250.0
 _REASONS: Final = {
     errors.DatastoreUnreachableError: "Unreachable",
     errors.DatastoreTlsError: "TlsFailed",
@@ -267,10 +265,10 @@ def _endpoints(found: Probe) -> Condition:
 
 def _latency(found: Probe) -> Condition:
     """The fastest of several reads is held against a bound that a store in order keeps by far: one that is busy for a moment is not slow."""
-    if found.latency_ms < _SLOW_MS:
-        return Condition(api.LATENCY, True, "Fast", f"a read takes less than {_SLOW_MS:g} ms")
+    if found.latency_ms < SLOW_MS:
+        return Condition(api.LATENCY, True, "Fast", f"a read takes less than {SLOW_MS:g} ms")
     remedy = "look at its disks and at the network between"
-    return Condition(api.LATENCY, False, "Slow", f"even the fastest of several reads took {_SLOW_MS:g} ms or more; {remedy}")
+    return Condition(api.LATENCY, False, "Slow", f"even the fastest of several reads took {SLOW_MS:g} ms or more; {remedy}")
 
 
 def _capacity(found: Probe) -> Iterator[Condition]:
