@@ -33,7 +33,7 @@ options:
     default: present
   definition:
     description:
-      - The whole resource as a manifest, in place of O(name), O(driver), O(endpoints), O(tls_config) and O(basic_auth).
+      - The whole resource as a manifest, in place of O(name), O(driver), O(endpoints), O(tls_config), O(basic_auth) and O(capacity).
     type: dict
   driver:
     description:
@@ -57,6 +57,12 @@ options:
     description:
       - C(username) and C(password), each with C(content) or C(secretReference). Needed for PostgreSQL and MySQL.
       - The user makes users and databases of tenants; its rights are in docs/datastores.md. It should be no superuser.
+    type: dict
+  capacity:
+    description:
+      - How far the store is filled with tenants that choose it by its labels (C(spec.dataStoreSelector)). Tenants that name it are not held back.
+      - C(tenants) is their number (V(1) keeps the store for a single tenant), C(size) the size of its data, such as C(4Gi), and
+        C(latencyMilliseconds) how slow a read may be (250 by default). Four fifths of a quota are never exceeded.
     type: dict
   require_ready:
     description: Whether a store that cannot serve tenants makes the module fail. Otherwise it is a warning.
@@ -241,15 +247,16 @@ SPEC = MANAGEMENT_CLUSTER.merge(
             "endpoints": {"type": "list", "elements": "str"},
             "tls_config": {"type": "dict"},
             "basic_auth": {"type": "dict", "no_log": False},
+            "capacity": {"type": "dict"},
             "require_ready": {"type": "bool", "default": True},
             "wait_timeout": {"type": "int", "default": 60},
         },
-        mutually_exclusive=[["definition", option] for option in ("name", "driver", "endpoints", "tls_config", "basic_auth")],
+        mutually_exclusive=[["definition", option] for option in ("name", "driver", "endpoints", "tls_config", "basic_auth", "capacity")],
         required_one_of=[["name", "definition"]],
         shown=dict.fromkeys(("definition", "tls_config", "basic_auth"), without_contents),
     )
 )
-_FIELDS = {"driver": "driver", "endpoints": "endpoints", "tls_config": "tlsConfig", "basic_auth": "basicAuth"}
+_FIELDS = {"driver": "driver", "endpoints": "endpoints", "tls_config": "tlsConfig", "basic_auth": "basicAuth", "capacity": "capacity"}
 _SECRET_PATHS = (
     ("tlsConfig", "certificateAuthority", "privateKey"),
     ("tlsConfig", "clientCertificate", "privateKey"),

@@ -16,6 +16,7 @@ from typing import Any, Final, NamedTuple
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores import diagnose, driver, errors, etcd_usage
 from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.driver import Isolation, IsolationState
+from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.etcd_maintenance import Maintenance
 from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.etcd_wire import (
     ALARMS,
     READWRITE,
@@ -106,6 +107,10 @@ class EtcdDriver:
     def close(self) -> None:
         for member in self._members:
             member.close()
+
+    def maintenance(self) -> Maintenance:
+        """What gives the store its space back."""
+        return Maintenance(self.name, self._call, self._members)
 
     # Probing
 

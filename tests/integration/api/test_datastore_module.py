@@ -179,6 +179,18 @@ def test_options_say_the_same_as_a_definition(case: Case) -> None:
     assert not result["changed"]
 
 
+def test_capacity_is_recorded_and_taken_away(case: Case) -> None:
+    wanted = copy.deepcopy(case.definition)
+    wanted["spec"]["capacity"] = {"tenants": 1, "size": "4Gi", "latencyMilliseconds": 50}
+    assert steps(case.run(wanted))[0][0] == "create"
+    assert not case.run(wanted)["changed"]
+    options = {"name": case.name, **{option: wanted["spec"][field] for option, field in (("driver", "driver"), ("endpoints", "endpoints"))}}
+    options |= {"tls_config": wanted["spec"]["tlsConfig"], "capacity": wanted["spec"]["capacity"]}
+    assert not run_module(datastore.main, {"kubeconfig": str(case.kubeconfig), **options})["changed"]
+    assert steps(case.run())[0] == ("patch", f"DataStore {case.name}", ["spec.capacity"])
+    assert "capacity" not in case.live()["spec"]
+
+
 def test_a_changed_endpoint_is_predicted_and_recorded(case: Case) -> None:
     case.run()
     other = copy.deepcopy(case.definition)
