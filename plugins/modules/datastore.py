@@ -10,13 +10,15 @@ short_description: Datastore that tenant control planes share
 description:
   - Creates, changes or deletes a C(DataStore) resource (C(kamaji.clastix.io/v1alpha1)) in the management cluster, and looks whether the
     store behind it can serve tenants. It connects with the given credentials, checks that the store answers (of etcd a majority), that
-    it authenticates its users, that this user may administer it, and how much of its quota is used.
+    it authenticates its users, that this user may administer it, how fast it is, how much of its quota is used, and which alarms it has.
+    All endpoints are asked, and those that do not answer are named.
   - The finding is written into the resource's status (C(ready), C(conditions), C(usedBy)) and returned in RV(probe).
   - Endpoints that are names of Services of the management cluster, such as C(etcd.hosted-kubernetes-system.svc:2379), are reached by
     port-forward through its API server, all others directly. TLS is always verified.
   - A store that can serve is what O(state=present) asks for. When it cannot, the resource is still written, its status says why, and the
     module fails with the same message; see O(require_ready).
-  - Deleting a C(DataStore) leaves the store itself alone. It is refused while tenant control planes use it.
+  - Deleting a C(DataStore) leaves the store itself alone. It is refused while tenant control planes use it, by the management cluster
+    too where role P(hosted.kubernetes.tenant_control_plane#role) has installed the definitions.
 version_added: 0.1.0
 author:
   - hosted.kubernetes contributors (@hosted-kubernetes)
@@ -31,7 +33,7 @@ options:
     default: present
   definition:
     description:
-      - The whole resource as a manifest, in place of O(name), O(driver), O(endpoints), O(tls_config) and O(basic_auth).
+      - The whole resource as a manifest, in place of O(name), O(driver), O(endpoints), O(tls_config), O(basic_auth) and O(capacity).
     type: dict
   driver:
     description:
@@ -55,6 +57,12 @@ options:
     description:
       - C(username) and C(password), each with C(content) or C(secretReference). Needed for PostgreSQL and MySQL.
       - The user makes users and databases of tenants; its rights are in docs/datastores.md. It should be no superuser.
+    type: dict
+  capacity:
+    description:
+      - How far the store is filled with tenants that choose it by its labels (C(spec.dataStoreSelector)). Tenants that name it are not held back.
+      - C(tenants) is their number (V(1) keeps the store for a single tenant), C(size) the size of its data, such as C(4Gi), and
+        C(latencyMilliseconds) how slow a read may be (250 by default). Four fifths of a quota are never exceeded.
     type: dict
   require_ready:
     description: Whether a store that cannot serve tenants makes the module fail. Otherwise it is a warning.
@@ -184,7 +192,7 @@ probe:
       description: The oldest version among its members.
       type: str
     latency_ms:
-      description: Duration of one read, of etcd one that needs a majority.
+      description: Duration of the fastest of several reads, of etcd such that need a majority.
       type: float
     db_size_bytes:
       description: Size of the largest member's database; for SQL servers of all databases this user may look at.
@@ -192,11 +200,18 @@ probe:
     quota_bytes:
       description: The size at which it refuses writes; null when it does not say.
       type: int
+    free_bytes:
+      description: What is left of the quota; null when that is not known.
+      type: int
+    alarms:
+      description: What the store complains about by itself, each with kind (V(NOSPACE) or V(CORRUPT)) and member.
+      type: list
+      elements: dict
     tenants:
       description: Users in the store besides the administrator; for SQL servers databases of tenants.
       type: int
     members:
-      description: Each endpoint with name, version, leader, db_size_bytes and error.
+      description: Each endpoint with name, version, leader, latency_ms, db_size_bytes, in_use_bytes and error.
       type: list
       elements: dict
     problems:
@@ -204,7 +219,8 @@ probe:
       type: list
       elements: str
   sample:
-    {healthy: true, version: 3.6.8, latency_ms: 3.1, db_size_bytes: 20480, quota_bytes: 2147483648, tenants: 1, problems: [], members: []}
+    {healthy: true, version: 3.6.8, latency_ms: 3.1, db_size_bytes: 20480, quota_bytes: 2147483648, free_bytes: 2147463168, alarms: [],
+     tenants: 1, problems: [], members: []}
 """
 
 from collections.abc import Mapping
@@ -231,15 +247,16 @@ SPEC = MANAGEMENT_CLUSTER.merge(
             "endpoints": {"type": "list", "elements": "str"},
             "tls_config": {"type": "dict"},
             "basic_auth": {"type": "dict", "no_log": False},
+            "capacity": {"type": "dict"},
             "require_ready": {"type": "bool", "default": True},
             "wait_timeout": {"type": "int", "default": 60},
         },
-        mutually_exclusive=[["definition", option] for option in ("name", "driver", "endpoints", "tls_config", "basic_auth")],
+        mutually_exclusive=[["definition", option] for option in ("name", "driver", "endpoints", "tls_config", "basic_auth", "capacity")],
         required_one_of=[["name", "definition"]],
         shown=dict.fromkeys(("definition", "tls_config", "basic_auth"), without_contents),
     )
 )
-_FIELDS = {"driver": "driver", "endpoints": "endpoints", "tls_config": "tlsConfig", "basic_auth": "basicAuth"}
+_FIELDS = {"driver": "driver", "endpoints": "endpoints", "tls_config": "tlsConfig", "basic_auth": "basicAuth", "capacity": "capacity"}
 _SECRET_PATHS = (
     ("tlsConfig", "certificateAuthority", "privateKey"),
     ("tlsConfig", "clientCertificate", "privateKey"),
@@ -288,7 +305,7 @@ def absent(module: AnsibleModule, client: Any, definition: Mapping[str, Any]) ->
     name = api.name_of(definition)
     plan = datastores.plan_absent(client.get(resource_of(api.KIND), name), name, datastores.users(client, name))
     if not module.check_mode:
-        datastores.remove(client, plan, timeout_s=module.params["wait_timeout"])
+        datastores.remove(client, plan, timeout_s=module.params["wait_timeout"], now=datetime.now(timezone.utc))
     return {"changed": bool(plan), "plan": [change.to_result() for change in plan], "diff": plan_diff(plan)}
 
 

@@ -17,6 +17,8 @@ description:
   - One call serves one or many tenants, which are worked on in parallel.
   - An upgrade goes from the version that ran last, one minor at a time, and is refused while a worker's kubelet would be too old for it. The
     workers of a tenant that sleeps cannot be asked.
+  - A tenant whose C(spec.dataStoreSelector) picks DataStores by labels goes to the one with most room (see the option C(capacity) of
+    M(hosted.kubernetes.datastore)). The choice is recorded in the resource's status and stays. When none has room, the error shows all of them.
   - In check mode returns the very changes a real run would make. What is only known afterwards, such as an address that a load balancer
     gives, is shown as C(known after apply).
 author:

@@ -9,7 +9,7 @@ import contextlib
 import http.client
 import secrets
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,30 +33,54 @@ class Etcd:
 
 
 @contextlib.contextmanager
-def running_etcd(bundle: Path, directory: Path, *, tls: bool = False, authority: Authority | None = None) -> Iterator[Etcd]:
+def running_etcd(bundle: Path, directory: Path, *flags: str, tls: bool = False, authority: Authority | None = None) -> Iterator[Etcd]:
     """Run one etcd member with its data in `directory`. With tls it demands client certificates; authentication is still off.
 
-    authority: that of another etcd, to share it.
+    flags: further ones. authority: that of another etcd, to share it.
     """
-    client_port, peer_port = free_ports(2)
     if tls and authority is None:
         authority = Authority(directory, "etcd-ca")
+    client_port, peer_port = free_ports(2)
     etcd = Etcd("127.0.0.1", client_port, authority, authority.client("root") if authority else None)
-    argv = [
-        str(binary(bundle, "etcd")),
-        "--name=test",
-        f"--data-dir={directory / 'etcd'}",
-        f"--listen-client-urls={etcd.url}",
-        f"--advertise-client-urls={etcd.url}",
-        f"--listen-peer-urls=http://127.0.0.1:{peer_port}",
-        f"--initial-advertise-peer-urls=http://127.0.0.1:{peer_port}",
-        f"--initial-cluster=test=http://127.0.0.1:{peer_port}",
-        "--unsafe-no-fsync",
-        "--log-level=warn",
-        *_tls_flags(authority),
-    ]
+    argv = _argv(bundle, directory, etcd, {"test": peer_port}, "test", flags)
     with running(argv, directory / "etcd.log", lambda: _is_healthy(etcd)):
         yield etcd
+
+
+@contextlib.contextmanager
+def running_members(bundle: Path, directory: Path, count: int, *flags: str) -> Iterator[list[Etcd]]:
+    """Run an etcd of several members with TLS, named m0, m1 and so on; as running_etcd."""
+    authority = Authority(directory, "etcd-ca")
+    root, ports = authority.client("root"), free_ports(2 * count)
+    members = [Etcd("127.0.0.1", port, authority, root) for port in ports[:count]]
+    peers = {f"m{index}": port for index, port in enumerate(ports[count:])}
+    with contextlib.ExitStack() as stack:
+        for index, member in enumerate(members):
+            argv = _argv(bundle, directory, member, peers, f"m{index}", flags)
+            # The first ones serve only once a majority of them runs.
+            is_last = index == count - 1
+            stack.enter_context(
+                running(argv, directory / f"etcd-m{index}.log", lambda is_last=is_last: not is_last or all(map(_is_healthy, members)))
+            )
+        yield members
+
+
+def _argv(bundle: Path, directory: Path, etcd: Etcd, peers: Mapping[str, int], name: str, flags: Sequence[str]) -> list[str]:
+    peer_url = f"http://127.0.0.1:{peers[name]}"
+    return [
+        str(binary(bundle, "etcd")),
+        f"--name={name}",
+        f"--data-dir={directory / ('etcd' if len(peers) == 1 else f'etcd-{name}')}",
+        f"--listen-client-urls={etcd.url}",
+        f"--advertise-client-urls={etcd.url}",
+        f"--listen-peer-urls={peer_url}",
+        f"--initial-advertise-peer-urls={peer_url}",
+        f"--initial-cluster={','.join(f'{item}=http://127.0.0.1:{port}' for item, port in peers.items())}",
+        "--unsafe-no-fsync",
+        "--log-level=warn",
+        *flags,
+        *_tls_flags(etcd.authority),
+    ]
 
 
 def _tls_flags(authority: Authority | None) -> list[str]:

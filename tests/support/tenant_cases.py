@@ -180,6 +180,11 @@ GOOD: Final[Mapping[str, Changes]] = {
         "certificates.keyAlgorithm": "RSA-2048",
         "dataStoreOverrides": [{"resource": "/events", "dataStore": "events"}],
     },
+    "a datastore by labels": {
+        "dataStoreSelector": {"matchLabels": {"example.com/pool": "fast"}, "matchExpressions": [{"key": "zone", "operator": "Exists"}]},
+        "dataStoreOverrides": [{"resource": "/events", "dataStore": "default"}],
+    },
+    "any datastore": {"dataStoreSelector": {}},
 }
 
 # Same object, allowed changes: (stored, wanted).
@@ -188,6 +193,7 @@ GOOD_CHANGES: Final[Mapping[str, tuple[Changes, Changes]]] = {
     "a patch back": ({"kubernetes.version": "v1.36.5"}, {"kubernetes.version": "v1.36.3"}),
     "default domain named": ({}, {f"{NETWORK}.clusterDomain": "cluster.local"}),
     "another datastore": ({"dataStore": "one"}, {"dataStore": "two"}),
+    "the chosen datastore named": ({"dataStoreSelector": {}}, {"dataStore": "one"}),
     "class with the type": (
         {f"{SERVICE}.serviceType": "ClusterIP"},
         {f"{SERVICE}.serviceType": "LoadBalancer", f"{NETWORK}.loadBalancerClass": "example.com/lb"},
@@ -447,6 +453,18 @@ BAD: Final = (
         ("dataStoreOverrides names the DataStore that keeps everything else (default when dataStore is not set)",),
     ),
     Case(
+        "a datastore named and chosen",
+        {"dataStore": "one", "dataStoreSelector": {}},
+        ("spec.dataStoreSelector chooses a DataStore and spec.dataStore names one; keep one of them",),
+        ("spec.dataStoreSelector: Invalid value", "dataStoreSelector chooses a DataStore and dataStore names one"),
+    ),
+    Case(
+        "selectors of datastores that select nothing",
+        {"dataStoreSelector": {"matchExpressions": [{"key": "zone", "operator": "In"}]}},
+        ("spec.dataStoreSelector.matchExpressions[0].values is empty; In needs at least one value",),
+        ("spec.dataStoreSelector.matchExpressions: Invalid value", "In and NotIn need at least one of values"),
+    ),
+    Case(
         "the same resource overridden twice",
         {"dataStoreOverrides": [{"resource": "/events", "dataStore": "two"}, {"resource": "/events", "dataStore": "three"}]},
         ('spec.dataStoreOverrides[1] has the same resource "/events" as spec.dataStoreOverrides[0]; each may appear once',),
@@ -522,7 +540,7 @@ BAD: Final = (
             "spec.networkProfile.servicecidrs is not a known field; did you mean serviceCidrs?",
             "spec.controlPlane.deployment.additionalContainers[0].imagePolicy is not a known field; did you mean imagePullPolicy?",
             (
-                "spec.zzz is not a known field; known are dataStore, dataStoreSchema, dataStoreUsername, dataStoreOverrides, kubernetes, "
+                "spec.zzz is not a known field; known are dataStore, dataStoreSelector, dataStoreSchema, dataStoreUsername, dataStoreOverrides, kubernetes, "
                 "controlPlane, networkProfile, addons, certificates, writePermissions"
             ),
         ),

@@ -840,6 +840,15 @@ FIELDS: Final[Mapping[str, Mapping[str, str]]] = {
         "seccompProfile": "SeccompProfile",
         "windowsOptions": "WindowsSecurityContextOptions",
     },
+    "Selector": {
+        "matchLabels": "{string ..63}",
+        "matchExpressions": "[Selector.matchExpressions] max 64",
+    },
+    "Selector.matchExpressions": {
+        "key": "string 1..317!",
+        "operator": "In|NotIn|Exists|DoesNotExist!",
+        "values": "[string ..63] max 64",
+    },
     "ServiceAccountTokenProjection": {
         "audience": "string",
         "expirationSeconds": "integer",
@@ -850,6 +859,7 @@ FIELDS: Final[Mapping[str, Mapping[str, str]]] = {
     },
     "Spec": {
         "dataStore": "string ..253",
+        "dataStoreSelector": "Selector",
         "dataStoreSchema": "string ..64",
         "dataStoreUsername": "string ..64",
         "dataStoreOverrides": "[Spec.dataStoreOverrides] max 32 by resource",

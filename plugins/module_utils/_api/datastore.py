@@ -21,7 +21,9 @@ from typing import Any, Final
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.addresses import host_port
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import HostedKubernetesError, InvalidError
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.labels import is_dns_name
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.quantity import parse_bytes
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import KAMAJI_API_VERSION, Json
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.shape import shown
 
 KIND: Final = "DataStore"
 DEFAULT_NAME: Final = "default"
@@ -36,6 +38,9 @@ VALIDATION: Final = "kamaji.clastix.io/DataStoreValidation"
 ALLOWED_DELETION: Final = "kamaji.clastix.io/DataStoreAllowedDeletion"
 REACHABLE: Final = "hosted-kubernetes.io/DataStoreReachable"
 CAPACITY: Final = "hosted-kubernetes.io/DataStoreCapacity"
+ENDPOINTS: Final = "hosted-kubernetes.io/DataStoreEndpoints"
+INTACT: Final = "hosted-kubernetes.io/DataStoreIntact"
+LATENCY: Final = "hosted-kubernetes.io/DataStoreLatency"
 
 _ENDPOINT: Final = re.compile(r"(\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<host>[A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?)):(?P<port>[0-9]{1,5})")
 
@@ -120,6 +125,20 @@ class Credentials:
 
 
 @dataclass(frozen=True)
+class Capacity:
+    """How far a store is filled with tenants that choose by labels. None: no bound of the user's."""
+
+    tenants: int | None = None
+    size_bytes: int | None = None
+    latency_ms: int | None = None
+
+    @classmethod
+    def parse(cls, spec: Json) -> Capacity:
+        size = spec.get("size")
+        return cls(spec.get("tenants"), parse_bytes(size) if size is not None else None, spec.get("latencyMilliseconds"))
+
+
+@dataclass(frozen=True)
 class DataStore:
     """One DataStore as the user wants it. spec: exactly as written."""
 
@@ -132,6 +151,7 @@ class DataStore:
     client_key: ContentRef | None
     username: ContentRef | None
     password: ContentRef | None
+    capacity: Capacity
     labels: Mapping[str, str]
     annotations: Mapping[str, str]
     spec: Json = field(repr=False)
@@ -177,6 +197,7 @@ def parse(definition: Json) -> DataStore:
         client_key=ContentRef.parse("spec.tlsConfig.clientCertificate.privateKey", client.get("privateKey")),
         username=ContentRef.parse("spec.basicAuth.username", basic.get("username")),
         password=ContentRef.parse("spec.basicAuth.password", basic.get("password")),
+        capacity=Capacity.parse(spec.get("capacity") or {}),
         labels=dict(metadata.get("labels") or {}),
         annotations=dict(metadata.get("annotations") or {}),
         spec=spec,
@@ -234,6 +255,7 @@ _KEY_PAIR: Final = {"certificate": _CONTENT_REF, "privateKey": _CONTENT_REF}
 _FIELDS: Final[Mapping[str, Any]] = {
     "driver": None,
     "endpoints": None,
+    "capacity": {"tenants": None, "size": None, "latencyMilliseconds": None},
     "basicAuth": {"username": _CONTENT_REF, "password": _CONTENT_REF},
     "tlsConfig": {"certificateAuthority": _KEY_PAIR, "clientCertificate": _KEY_PAIR},
 }
@@ -272,6 +294,7 @@ def validate(definition: Json) -> list[str]:
         return problems + unknown
     problems += _driver_problems(spec.get("driver"))
     problems += _endpoint_problems(spec.get("endpoints"))
+    problems += _capacity_problems(spec.get("capacity") or {})
     problems += _credential_problems(spec)
     return problems
 
@@ -329,6 +352,19 @@ def _endpoint_problems(endpoints: Any) -> Iterator[str]:
             yield f'spec.endpoints[{index}] "{text}" is not host:port; write for example etcd-0.example.com:2379'
     if len(set(map(str, endpoints))) != len(endpoints):
         yield "spec.endpoints names an endpoint twice; list each member once"
+
+
+def _capacity_problems(capacity: Json) -> Iterator[str]:
+    for name, low, high in (("tenants", 0, 10_000), ("latencyMilliseconds", 1, 60_000)):
+        value = capacity.get(name)
+        if value is not None and (not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high):
+            yield f"spec.capacity.{name} {shown(value)} is not a whole number from {low} to {high}"
+    size = capacity.get("size")
+    try:
+        if size is not None and not isinstance(size, bool):
+            parse_bytes(size)
+    except ValueError:
+        yield f"spec.capacity.size {shown(size)} is not a size; write for example 4Gi"
 
 
 def _credential_problems(spec: Json) -> Iterator[str]:
@@ -400,9 +436,11 @@ def used_by(name: str, tenants: Sequence[Json], default: str = DEFAULT_NAME) -> 
     return tuple(sorted(_key(item) for item in tenants if name in _stores_of(item, default)))
 
 
-def _stores_of(tenant: Json, default: str) -> set[str]:
+def _stores_of(tenant: Json, default: str) -> set[str | None]:
     spec, storage = tenant.get("spec") or {}, (tenant.get("status") or {}).get("storage") or {}
-    stores = {spec.get("dataStore") or storage.get("dataStoreName") or default}
+    # One that chooses by labels has no data before its choice is recorded.
+    unnamed = default if spec.get("dataStoreSelector") is None else None
+    stores = {spec.get("dataStore") or storage.get("dataStoreName") or unnamed} - {None}
     stores |= {item["dataStore"] for item in spec.get("dataStoreOverrides") or [] if item.get("dataStore")}
     if storage.get("dataStoreName"):
         stores.add(storage["dataStoreName"])

@@ -21,6 +21,7 @@ _PLAIN_NAME: Final = re.compile("[A-Za-z0-9_-]+")
 class Share:
     """A tenant's part of a datastore. store: name of the DataStore; schema: prefix or database; user: who may use it.
 
+    store is "" of a tenant that chooses its DataStore by labels and has not chosen yet: it has no data.
     overrides: DataStores of single resources, also of those that an earlier definition named; the names in them are the same.
     """
 
@@ -32,7 +33,7 @@ class Share:
     @property
     def stores(self) -> tuple[str, ...]:
         """Every DataStore that may hold data of the tenant, that of everything else first."""
-        return tuple(dict.fromkeys((self.store, *self.overrides)))
+        return tuple(dict.fromkeys(name for name in (self.store, *self.overrides) if name))
 
     def overlaps(self, other: Share) -> bool:
         """Whether two tenants with these shares could touch each other's data."""
@@ -52,7 +53,7 @@ def share_of(definition: Json, status: Json | None = None) -> Share:
     default = names.default_schema(metadata.get("namespace") or "default", str(metadata.get("name")))
     schema = setup.get("schema") or spec.get("dataStoreSchema") or default
     return Share(
-        store=storage.get("dataStoreName") or spec.get("dataStore") or DEFAULT_NAME,
+        store=storage.get("dataStoreName") or spec.get("dataStore") or ("" if spec.get("dataStoreSelector") is not None else DEFAULT_NAME),
         schema=schema,
         user=setup.get("user") or spec.get("dataStoreUsername") or names.default_user(schema),
         overrides=tuple(dict.fromkeys((*((status.get("hosted") or {}).get("dataStores") or ()), *overrides_of(definition)))),

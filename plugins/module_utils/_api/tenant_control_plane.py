@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.api_server import ApiServerSettings
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.labels import Selector
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import KAMAJI_API_VERSION, Json
 
 KIND: Final = "TenantControlPlane"
@@ -358,6 +359,7 @@ class Addons:
 class TenantControlPlane:
     """One tenant's control plane as the user wants it.
 
+    data_store_selector: picks the DataStores of which one is chosen; None when one is named, or the default one is meant.
     data_store_overrides: API resource → name of the DataStore that keeps it. spec: the definition's spec exactly as written.
     authority_secret: name of the Secret with the user's own certificate authority.
     """
@@ -379,6 +381,7 @@ class TenantControlPlane:
     key_algorithm: str
     authority_secret: str | None
     data_store: str | None
+    data_store_selector: Selector | None
     data_store_schema: str | None
     data_store_username: str | None
     data_store_overrides: Mapping[str, str]
@@ -455,6 +458,7 @@ def parse(definition: Json) -> TenantControlPlane:
         key_algorithm=certificates.get("keyAlgorithm") or "ECDSA-P256",
         authority_secret=(certificates.get("authority") or {}).get("secretName") or None,
         data_store=spec.get("dataStore") or None,
+        data_store_selector=Selector.parse(spec["dataStoreSelector"]) if spec.get("dataStoreSelector") is not None else None,
         data_store_schema=spec.get("dataStoreSchema") or None,
         data_store_username=spec.get("dataStoreUsername") or None,
         data_store_overrides={item["resource"]: item["dataStore"] for item in spec.get("dataStoreOverrides") or ()},

@@ -149,7 +149,12 @@ def _store_problems(spec: Json) -> Iterator[str]:
     for field in ("dataStoreSchema", "dataStoreUsername"):
         if spec.get(field) == "root" or "/" in spec.get(field, ""):
             yield f'spec.{field} {shown(spec[field])} cannot keep tenants apart; write a name without "/" other than root'
-    store = spec.get("dataStore") or DEFAULT_NAME
+    selector = spec.get("dataStoreSelector")
+    if selector is not None:
+        yield from labels.selector_problems("spec.dataStoreSelector", selector)
+        if spec.get("dataStore"):
+            yield "spec.dataStoreSelector chooses a DataStore and spec.dataStore names one; keep one of them"
+    store = spec.get("dataStore") or (DEFAULT_NAME if selector is None else None)
     for index, item in enumerate(spec.get("dataStoreOverrides", [])):
         where = f"spec.dataStoreOverrides[{index}]"
         if not _OVERRIDDEN.fullmatch(item["resource"]):

@@ -61,7 +61,11 @@ class IsolationState:
 
 @dataclass(frozen=True)
 class Member:
-    """One endpoint as the probe found it. error: why it did not answer, None when it did."""
+    """One endpoint as the probe found it. error: why it did not answer, None when it did.
+
+    latency_ms: of this endpoint's own answer, None when there was none. in_use_bytes: what of its size holds data, None when the
+    store does not say; the rest is given back by defragmentation.
+    """
 
     endpoint: str
     name: str
@@ -69,13 +73,30 @@ class Member:
     leader: bool
     db_size_bytes: int
     error: str | None = None
+    latency_ms: float | None = None
+    in_use_bytes: int | None = None
+
+
+NOSPACE: Final = "NOSPACE"
+"""The alarm of a member whose quota is used up: the store refuses writes."""
+CORRUPT: Final = "CORRUPT"
+"""The alarm of a member whose data differs from that of the others."""
+
+
+@dataclass(frozen=True, order=True)
+class Alarm:
+    """What a store complains about by itself. kind: NOSPACE, CORRUPT, or a number that is not known here."""
+
+    kind: str
+    member: str
 
 
 @dataclass(frozen=True)
 class Probe:
-    """What a store said when asked. latency_ms: one read (etcd: that needs a quorum). quota_bytes: None when not known.
+    """What a store said when asked. quota_bytes: None when not known.
 
-    problems make the store unusable (each a sentence with its remedy), warnings do not.
+    latency_ms: the fastest of several reads (of etcd such that need a quorum), so that one hiccup says nothing about the store.
+    problems make the store unusable (each a sentence with its remedy; those of alarms are among them), warnings do not.
     """
 
     version: str
@@ -86,10 +107,31 @@ class Probe:
     problems: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     tenants: int = field(default=0)
+    alarms: tuple[Alarm, ...] = ()
 
     @property
     def healthy(self) -> bool:
         return not self.problems
+
+    @property
+    def free_bytes(self) -> int | None:
+        """What is left of the quota, None when that is not known."""
+        return None if self.quota_bytes is None else max(0, self.quota_bytes - self.db_size_bytes)
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What one share uses of a store.
+
+    keys: that exist now (of kine: names that are not deleted). size_bytes: of etcd keys and values that exist now; of a database
+    what it takes on disk, history included. writes_per_s: revisions made during the measurement; None when none was asked for.
+    error: why something is not known; what is None then.
+    """
+
+    keys: int | None = None
+    size_bytes: int | None = None
+    writes_per_s: float | None = None
+    error: str = ""
 
 
 class Driver(Protocol):
@@ -124,6 +166,12 @@ class Driver(Protocol):
 
     def count_keys(self, isolation: Isolation) -> int:
         """Return how many keys or rows the share holds; 0 when nothing of it exists."""
+
+    def account(self, isolations: Sequence[Isolation], *, interval_s: float = 0.0) -> Mapping[str, Usage]:
+        """Return schema → what each share uses. Reads only, in pages; what is read is counted and forgotten.
+
+        interval_s: how long writes are counted, at least; 0: not at all. One share that cannot be looked into does not fail the others.
+        """
 
     def close(self) -> None:
         """Close the connection; the driver cannot be used afterwards."""

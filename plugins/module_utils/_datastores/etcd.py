@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, NamedTuple
 
-from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores import diagnose, driver, errors
+from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores import diagnose, driver, errors, etcd_usage
 from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.driver import Isolation, IsolationState
+from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.etcd_maintenance import Maintenance
 from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.etcd_wire import (
     ALARMS,
     READWRITE,
@@ -37,6 +39,7 @@ ROOT_MEMBERSHIP: Final = "root membership"
 AUTHENTICATION: Final = "authentication"
 
 DELETE_CHUNK: Final = 1000
+_READS: Final = 3
 _OLD_REVISION: Final = "etcdserver: revision of auth store is old"
 _AUTH_OFF: Final = "etcdserver: authentication is not enabled"
 _NOT_FOUND: Final = ("etcdserver: user name not found", "etcdserver: role name not found")
@@ -46,6 +49,12 @@ _NOT_GRANTED: Final = (
     "etcdserver: permission is not granted to the role",
 )
 _UNAUTHENTICATED: Final = ("etcdserver: user name is empty", "etcdserver: invalid auth token")
+
+
+_REMEDIES: Final = {
+    driver.NOSPACE: "its quota is used up and it refuses writes; compact, defragment, raise the quota, then disarm the alarm",
+    driver.CORRUPT: "its data differs from the other members'; replace that member",
+}
 
 
 def key_range(schema: str) -> tuple[bytes, bytes]:
@@ -99,18 +108,21 @@ class EtcdDriver:
         for member in self._members:
             member.close()
 
+    def maintenance(self) -> Maintenance:
+        """What gives the store its space back."""
+        return Maintenance(self.name, self._call, self._members)
+
     # Probing
 
     def probe(self) -> driver.Probe:
-        started = time.monotonic()
-        self._call("Range", key=b"/", count_only=True)
-        latency_ms = (time.monotonic() - started) * 1000
+        latency_ms = min(self._read_ms() for _read in range(_READS))
         enabled = self._call("AuthStatus").enabled
         names = {item.ID: item.name for item in self._call("MemberList").members}
         members, quota, leaders = self._probe_members(names)
         answering = [item for item in members if item.error is None]
+        alarms = self._alarms(names)
         problems = [] if enabled else ["authentication is off, so tenants cannot be kept apart; enable it (etcdctl auth enable)"]
-        problems += self._alarms(names)
+        problems += [f"alarm {item.kind} on member {item.member}: {_REMEDIES.get(item.kind, 'see its log')}" for item in alarms]
         warnings = [f"member {item.endpoint} does not answer: {item.error}" for item in members if item.error]
         if not leaders:
             warnings.append("no endpoint names a leader; check the members' logs")
@@ -123,33 +135,45 @@ class EtcdDriver:
             problems=tuple(problems),
             warnings=tuple(warnings),
             tenants=max(0, len(self._call("UserList").users) - 1) if enabled else 0,
+            alarms=alarms,
         )
 
+    def _read_ms(self) -> float:
+        started = time.monotonic()
+        self._call("Range", key=b"/", count_only=True)
+        return (time.monotonic() - started) * 1000
+
     def _probe_members(self, names: Mapping[int, str]) -> tuple[tuple[driver.Member, ...], int | None, set[int]]:
-        members, quotas, leaders = [], set(), set()
-        for member in self._members:
-            try:
-                status = member.call("Status", self._timeout_s)
-            except grpc.RpcError as error:
-                found = self._unavailable(member, error).result["reason"]
-                members.append(driver.Member(member.endpoint, "", "", False, 0, found))
+        """All endpoints at the same time: one that hangs costs its own time only."""
+        quotas, leaders = set(), set()
+        with ThreadPoolExecutor(len(self._members)) as pool:
+            answers = list(pool.map(self._member_status, self._members))
+        members = []
+        for member, (answer, latency_ms) in zip(self._members, answers, strict=True):
+            if isinstance(answer, str):
+                members.append(driver.Member(member.endpoint, "", "", False, 0, answer))
                 continue
-            own = status.header.member_id
-            leaders |= {status.leader} - {0}
-            quotas |= {status.dbSizeQuota} - {0}
-            members.append(driver.Member(member.endpoint, names.get(own, ""), status.version, status.leader == own, status.dbSize))
+            own, name = answer.header.member_id, names.get(answer.header.member_id, "")
+            leaders |= {answer.leader} - {0}
+            quotas |= {answer.dbSizeQuota} - {0}
+            size, in_use = answer.dbSize, answer.dbSizeInUse or None
+            leads = answer.leader == own
+            members.append(driver.Member(member.endpoint, name, answer.version, leads, size, None, round(latency_ms, 1), in_use))
         return tuple(members), min(quotas) if quotas else None, leaders
 
-    def _alarms(self, names: Mapping[int, str]) -> list[str]:
-        remedies = {
-            "NOSPACE": "its quota is used up and it refuses writes; compact, defragment, raise the quota, then disarm the alarm",
-            "CORRUPT": "its data differs from the other members'; replace that member",
-        }
-        found = []
-        for alarm in self._call("Alarm").alarms:
-            kind = ALARMS.get(alarm.alarm, str(alarm.alarm))
-            found.append(f"alarm {kind} on member {names.get(alarm.memberID, alarm.memberID)}: {remedies.get(kind, 'see its log')}")
-        return found
+    def _member_status(self, member: Member) -> tuple[Any, float]:
+        """Its StatusResponse, or why there is none, and the duration of the call in milliseconds."""
+        started = time.monotonic()
+        try:
+            answer = member.call("Status", self._timeout_s)
+        except grpc.RpcError as error:
+            answer = self._unavailable(member, error).result["reason"]
+        return answer, (time.monotonic() - started) * 1000
+
+    def _alarms(self, names: Mapping[int, str]) -> tuple[driver.Alarm, ...]:
+        found = self._call("Alarm").alarms
+        kinds = ((ALARMS.get(item.alarm, str(item.alarm)), item.memberID) for item in found)
+        return tuple(sorted(driver.Alarm(kind, names.get(member, str(member))) for kind, member in kinds))
 
     # Shares of tenants
 
@@ -200,6 +224,22 @@ class EtcdDriver:
     def count_keys(self, isolation: Isolation) -> int:
         key, end = key_range(isolation.schema)
         return int(self._call("Range", key=key, range_end=end, count_only=True).count)
+
+    def account(self, isolations: Sequence[Isolation], *, interval_s: float = 0.0) -> dict[str, driver.Usage]:
+        started = time.monotonic()
+        with etcd_usage.counting_writes(
+            self._members[self._preferred], [key_range(item.schema) for item in isolations], interval_s
+        ) as writes:
+            found = {item.schema: self._measured(item.schema) for item in isolations}
+            if interval_s:
+                self._sleep(max(0.0, started + interval_s - time.monotonic()))
+        return {schema: writes.noted(schema, usage) for schema, usage in found.items()}
+
+    def _measured(self, schema: str) -> driver.Usage:
+        try:
+            return etcd_usage.measure(self._call, *key_range(schema))
+        except errors.DatastoreError as error:
+            return driver.Usage(error=error.msg)
 
     def _set_permission(self, schema: str) -> None:
         """Grant first: old versions of the reference gave a range that reaches too far, to tenants that are at work."""

@@ -10,10 +10,12 @@ descriptor pool of their own (see tools/proto/generate.py) and work with any pro
 from __future__ import annotations
 
 import base64
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Final
 
+from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.driver import CORRUPT, NOSPACE
 from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.etcd_schema import DESCRIPTOR_BASE64
 from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.library import (
     descriptor_pb2,
@@ -24,10 +26,13 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.libr
 
 PACKAGE: Final = "hosted_kubernetes_etcd"
 READWRITE: Final = 2
-ALARMS: Final = {1: "NOSPACE", 2: "CORRUPT"}
+ALARMS: Final = {1: NOSPACE, 2: CORRUPT}
+MOST_BYTES: Final = 64 << 20
+"""Of one answer."""
 
 _SERVICES: Final = {
-    "KV": {"Range": "Range", "Put": "Put", "DeleteRange": "DeleteRange"},
+    "KV": {"Range": "Range", "Put": "Put", "DeleteRange": "DeleteRange", "Compact": "Compaction"},
+    "Watch": {"Watch": "Watch"},
     "Auth": {
         "AuthEnable": "AuthEnable",
         "AuthStatus": "AuthStatus",
@@ -45,7 +50,7 @@ _SERVICES: Final = {
         "RoleRevokePermission": "AuthRoleRevokePermission",
     },
     "Cluster": {"MemberList": "MemberList"},
-    "Maintenance": {"Alarm": "Alarm", "Status": "Status"},
+    "Maintenance": {"Alarm": "Alarm", "Status": "Status", "Defragment": "Defragment"},
 }
 
 
@@ -100,7 +105,7 @@ class Member:
         self.address = address
         self.server_name = server_name
         # Datastore traffic never goes through a web proxy, whatever the environment says.
-        options: list[tuple[str, Any]] = [("grpc.enable_http_proxy", 0), ("grpc.max_receive_message_length", 64 << 20)]
+        options: list[tuple[str, Any]] = [("grpc.enable_http_proxy", 0), ("grpc.max_receive_message_length", MOST_BYTES)]
         if server_name:
             options += [("grpc.ssl_target_name_override", server_name), ("grpc.default_authority", server_name)]
         credentials = grpc.ssl_channel_credentials(identity.ca_certificate, identity.key, identity.certificate)
@@ -117,6 +122,16 @@ class Member:
                 response_deserializer=kind.response.FromString,
             )
         return self._calls[method](kind.request(**fields), timeout=timeout_s)
+
+    def watch(self, requests: Iterator[Any], timeout_s: float) -> Any:
+        """Open a stream of WatchResponses; it lasts until it is cancelled, or for timeout_s. requests: must not end before."""
+        kind = methods()["Watch"]
+        stream = self._channel.stream_stream(
+            kind.path,
+            request_serializer=kind.request.SerializeToString,
+            response_deserializer=kind.response.FromString,
+        )
+        return stream(requests, timeout=timeout_s)
 
     def close(self) -> None:
         self._channel.close()

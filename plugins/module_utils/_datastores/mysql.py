@@ -25,7 +25,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.mysq
     rows,
 )
 from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.sql import ACCESS, DATABASE, USER, Login, Target, Way
-from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.sql_driver import SqlDriver
+from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.sql_driver import Counted, SqlDriver
 
 _SYSTEM: Final = frozenset({"information_schema", "mysql", "performance_schema", "sys", "test"})
 _USERS: Final = frozenset({"mariadb.sys", "mysql", "mysql.infoschema", "mysql.session", "mysql.sys", "public"})
@@ -38,6 +38,8 @@ _SERVER_RIGHTS: Final = ("CREATE USER", "PROCESS")
 _GRANTABLE: Final = (*GRANTS, "DROP")
 _KILL: Final = ("CONNECTION_ADMIN", "CONNECTION ADMIN", "SUPER")
 _OLDEST: Final = {"MySQL": (8, 0), "MariaDB": (10, 5)}
+_SIZES: Final = """
+SELECT TABLE_SCHEMA, SUM(DATA_LENGTH + INDEX_LENGTH) FROM information_schema.TABLES WHERE TABLE_SCHEMA IN %s GROUP BY TABLE_SCHEMA"""
 _NO_TABLE: Final = (1049, 1146)
 _NO_THREAD: Final = 1094
 
@@ -226,6 +228,18 @@ class MysqlDriver(SqlDriver):
             ignore=_NO_TABLE,
         )
         return int(found[0][0]) if found else 0
+
+    def _sizes(self, schemas: Sequence[str]) -> dict[str, int]:
+        """As the server's statistics have them, which lag behind a little."""
+        found = self._run("ask for sizes", _SIZES, [list(schemas)])
+        return {_text(schema): int(size) for schema, size in found}
+
+    def _ask_share(self, isolation: Isolation, *, keys: bool) -> Counted:
+        table, doing = f"{identifier(isolation.schema)}.{identifier(sql.TABLE)}", f'look into database "{isolation.schema}"'
+        newest = self._run(doing, f"SELECT COALESCE(MAX(id), 0) FROM {table}", ignore=_NO_TABLE)
+        if not newest:
+            return Counted(0, None)
+        return Counted(int(self._run(doing, sql.LIVE_KEYS.format(table=table))[0][0]) if keys else None, int(newest[0][0]))
 
     def _set_access(self, isolation: Isolation) -> None:
         """Give what is missing first, so that a tenant that runs never lacks a right, then take what is too much."""

@@ -28,7 +28,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.post
     Sessions,
 )
 from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.sql import ACCESS, DATABASE, USER, Login, Target, Way
-from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.sql_driver import SqlDriver
+from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.sql_driver import Counted, SqlDriver
 
 RULES: Final = sql.NameRules(
     PRODUCT, 63, 63, frozenset({MAINTENANCE, "template0", "template1"}), frozenset({"none", "public", "postgres"}), "pg_"
@@ -61,6 +61,10 @@ _OPEN_DATABASES: Final = """
 SELECT d.datname FROM pg_database d
  WHERE d.datallowconn AND EXISTS (SELECT FROM aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) a
                                    WHERE a.grantee = 0 AND a.privilege_type = 'CONNECT') ORDER BY 1"""
+# The size of a database is that of its files: nothing of the tenant's is run, unlike with a look into its tables.
+_SIZES: Final = """
+SELECT d.datname, pg_database_size(d.oid)::bigint FROM pg_database d
+ WHERE d.datname = ANY(%s) AND (has_database_privilege(d.oid, 'CONNECT') OR pg_has_role('pg_read_all_stats', 'USAGE'))"""
 _CONNECTIONS: Final = """
 SELECT (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'),
        current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int"""
@@ -217,6 +221,25 @@ class PostgresqlDriver(SqlDriver):
                 if error.sqlstate == _NO_TABLE:
                     return 0
                 raise self._sessions.translate(error, f'count the rows of database "{isolation.schema}"') from error
+
+    def _sizes(self, schemas: Sequence[str]) -> dict[str, int]:
+        return dict(self._run("ask for sizes", _SIZES, [list(schemas)]))
+
+    def _ask_share(self, isolation: Isolation, *, keys: bool) -> Counted:
+        """With the tenant's own login, as with count_keys()."""
+        if isolation.schema not in self._find([isolation])[1]:
+            return Counted(0, None)
+        table = compose.Identifier("public", sql.TABLE)
+        login = Login(isolation.user, sql.password_of(self.name, isolation))
+        with self._sessions.open(login, isolation.schema) as session:
+            try:
+                count = session.execute(compose.SQL(sql.LIVE_KEYS).format(table=table)).fetchone()[0] if keys else None
+                newest = session.execute(compose.SQL("SELECT coalesce(max(id), 0)::bigint FROM {}").format(table)).fetchone()[0]
+            except psycopg.Error as error:
+                if error.sqlstate == _NO_TABLE:
+                    return Counted(0, None)
+                raise self._sessions.translate(error, f'look into database "{isolation.schema}"') from error
+        return Counted(count, newest)
 
     def _check(self, isolation: Isolation) -> None:
         """Raise InvalidError before anything that is not a tenant's is touched."""

@@ -28,7 +28,11 @@ PARTS: Final = (USER, PASSWORD, DATABASE, ACCESS)
 TABLE: Final = "kine"
 """Where kine keeps a tenant's keys."""
 
-_LOGINS_AT_ONCE: Final = 8
+LOGINS_AT_ONCE: Final = 8
+# A name's newest row tells whether it exists.
+LIVE_KEYS: Final = """
+SELECT count(*) FROM (SELECT max(id) AS id FROM {table} GROUP BY name) AS newest JOIN {table} AS row_ ON row_.id = newest.id
+ WHERE row_.deleted = 0"""
 _NEARLY_ALL: Final = 0.8
 
 
@@ -167,7 +171,7 @@ def check_passwords(isolations: Sequence[Isolation], accepts: Callable[[Isolatio
     known = [item for item in isolations if item.password]
     if not known:
         return {}
-    with ThreadPoolExecutor(_LOGINS_AT_ONCE) as pool:
+    with ThreadPoolExecutor(LOGINS_AT_ONCE) as pool:
         return dict(zip((item.schema for item in known), pool.map(accepts, known), strict=True))
 
 

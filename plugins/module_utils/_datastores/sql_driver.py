@@ -9,11 +9,16 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, Self
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, ClassVar, Final, Self
 
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import HostedKubernetesError
 from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores import driver, errors, sql
-from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.driver import Isolation
+from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.driver import Isolation, Usage
 from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.sql import Login, Target, Way
+
+_READS: Final = 3
 
 
 class Sessions(ABC):
@@ -107,6 +112,22 @@ class Administration(ABC):
         """Whether the session is of no use any more."""
 
 
+@dataclass(frozen=True)
+class Counted:
+    """What was found in a share's table. keys: None when not asked for. revision: the newest, None when the table is not there."""
+
+    keys: int | None
+    revision: int | None
+    error: str = ""
+
+
+def _rate(before: tuple[float, int | None], after: tuple[float, int | None] | None) -> float | None:
+    """Revisions per second between two looks; None when one of them is missing. Pure."""
+    if after is None or before[1] is None or after[1] is None:
+        return None
+    return round((after[1] - before[1]) / max(after[0] - before[0], 0.001), 2)
+
+
 class SqlDriver(ABC):
     """The half of driver.Driver that is the same for all. login: the administrator's."""
 
@@ -130,10 +151,9 @@ class SqlDriver(ABC):
 
     def probe(self) -> driver.Probe:
         self._run("be asked", "SELECT 1")
-        started = time.monotonic()
-        self._run("be asked", self.a_read)
-        latency_ms = (time.monotonic() - started) * 1000
-        members = tuple(self._member(target) for target in self._way.targets)
+        latency_ms = min(self._read_ms() for _read in range(_READS))
+        with ThreadPoolExecutor(len(self._way.targets)) as pool:
+            members = tuple(pool.map(self._member, self._way.targets))
         answering = [item for item in members if item.error is None]
         silent = [f"{item.endpoint} does not answer: {item.error}" for item in members if item.error]
         return driver.Probe(
@@ -147,12 +167,47 @@ class SqlDriver(ABC):
             tenants=self._count_tenants(),
         )
 
+    def _read_ms(self) -> float:
+        started = time.monotonic()
+        self._run("be asked", self.a_read)
+        return (time.monotonic() - started) * 1000
+
     def _member(self, target: Target) -> driver.Member:
+        started = time.monotonic()
         try:
             version, standby, size = self._ask_member(target)
         except errors.DatastoreError as error:
             return driver.Member(str(target.endpoint), "", "", False, 0, error.result.get("reason", error.msg))
-        return driver.Member(str(target.endpoint), "", version, not standby, int(size))
+        latency_ms = round((time.monotonic() - started) * 1000, 1)
+        return driver.Member(str(target.endpoint), "", version, not standby, int(size), None, latency_ms)
+
+    def account(self, isolations: Sequence[Isolation], *, interval_s: float = 0.0) -> dict[str, Usage]:
+        sizes = self._sizes([item.schema for item in isolations]) if isolations else {}
+        with ThreadPoolExecutor(min(sql.LOGINS_AT_ONCE, len(isolations) or 1)) as pool:
+            found = dict(zip((item.schema for item in isolations), pool.map(self._count, isolations), strict=True))
+            before = {schema: (time.monotonic(), counted.revision) for schema, counted in found.items()}
+            if interval_s and isolations:
+                time.sleep(interval_s)
+            again = isolations if interval_s else ()
+            after = {
+                item.schema: (time.monotonic(), counted.revision) for item, counted in zip(again, pool.map(self._look, again), strict=True)
+            }
+        return {
+            schema: Usage(counted.keys, sizes.get(schema), _rate(before[schema], after.get(schema)), counted.error)
+            for schema, counted in found.items()
+        }
+
+    def _count(self, isolation: Isolation) -> Counted:
+        return self._counted(isolation, keys=True)
+
+    def _look(self, isolation: Isolation) -> Counted:
+        return self._counted(isolation, keys=False)
+
+    def _counted(self, isolation: Isolation, *, keys: bool) -> Counted:
+        try:
+            return self._ask_share(isolation, keys=keys)
+        except HostedKubernetesError as error:
+            return Counted(None, None, error.msg)
 
     def _passwords(self, isolations: Sequence[Isolation], detailed: bool) -> dict[str, bool | None]:
         """Schema → whether the user has the password that is known; nothing about shares of which none is."""
@@ -171,6 +226,14 @@ class SqlDriver(ABC):
 
     @abstractmethod
     def _warnings(self) -> list[str]: ...
+
+    @abstractmethod
+    def _sizes(self, schemas: Sequence[str]) -> dict[str, int]:
+        """Bytes on disk of databases; those that do not exist are left out."""
+
+    @abstractmethod
+    def _ask_share(self, isolation: Isolation, *, keys: bool) -> Counted:
+        """Look into the table of a share. keys: whether to count them too."""
 
     @abstractmethod
     def _count_tenants(self) -> int: ...

@@ -21,6 +21,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._api import data
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api import names
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.datastore import Condition, Credentials, DataStore, Endpoint
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import HostedKubernetesError, InvalidError
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.placement import NEARLY_FULL, SLOW_MS
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import (
     KAMAJI_API_VERSION,
     Json,
@@ -29,7 +30,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources i
 )
 from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores import errors
 from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.connect import connect
-from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.driver import Driver, Probe
+from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.driver import CORRUPT, NOSPACE, Driver, Probe
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.client import Client
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.errors import ConflictError, NotFoundError
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.portforward import PortForward
@@ -40,7 +41,6 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.obser
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.plan import REDACTED, Action, Change, Cluster, Plan
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.status import merge_patch
 
-_NEARLY_FULL: Final = 0.8
 _REASONS: Final = {
     errors.DatastoreUnreachableError: "Unreachable",
     errors.DatastoreTlsError: "TlsFailed",
@@ -238,15 +238,10 @@ def users(client: Client, name: str, default: str = api.DEFAULT_NAME) -> tuple[s
 def conditions(observed: ObservedStore) -> list[Condition]:
     """Return what was found out about a store, free of values that differ from one look to the next."""
     found = [api.validation_condition(observed.problems), _reachable(observed)]
-    quota = observed.probe.quota_bytes if observed.probe else None
-    if observed.probe and quota:
-        enough = observed.probe.db_size_bytes < _NEARLY_FULL * quota
-        share = f"{_NEARLY_FULL:.0%} of its quota of {quota} bytes"
-        found.append(
-            Condition(api.CAPACITY, True, "Enough", f"less than {share} is used")
-            if enough
-            else Condition(api.CAPACITY, False, "NearlyFull", f"{share} or more is used; defragment, raise the quota, or move tenants")
-        )
+    if observed.probe:
+        found += [_endpoints(observed.probe), _latency(observed.probe), *_capacity(observed.probe)]
+        if observed.definition.driver == api.ETCD:
+            found.append(_intact(observed.probe))
     return [*found, api.deletion_condition(observed.used_by)]
 
 
@@ -257,14 +252,45 @@ def _reachable(observed: ObservedStore) -> Condition:
         return Condition(api.REACHABLE, False, _REASONS.get(type(observed.error), "Failed"), observed.error.msg)
     if observed.probe.problems:
         return Condition(api.REACHABLE, False, "Unusable", "; ".join(observed.probe.problems))
-    answering = sum(member.error is None for member in observed.probe.members)
-    total = len(observed.probe.members)
-    return Condition(
-        api.REACHABLE,
-        True,
-        "Probed",
-        f"{observed.definition.driver} {observed.probe.version} answers and authenticates; {answering} of {total} endpoints up",
-    )
+    return Condition(api.REACHABLE, True, "Probed", f"{observed.definition.driver} {observed.probe.version} answers and authenticates")
+
+
+def _endpoints(found: Probe) -> Condition:
+    silent = [f"{member.endpoint} {member.error}" for member in found.members if member.error is not None]
+    total = len(found.members)
+    if silent:
+        return Condition(api.ENDPOINTS, False, "SomeSilent", f"{total - len(silent)} of {total} endpoints answer; {'; '.join(silent)}")
+    return Condition(api.ENDPOINTS, True, "AllAnswer", f"all {total} endpoints answer" if total > 1 else "its endpoint answers")
+
+
+def _latency(found: Probe) -> Condition:
+    """The fastest of several reads is held against a bound that a store in order keeps by far: one that is busy for a moment is not slow."""
+    if found.latency_ms < SLOW_MS:
+        return Condition(api.LATENCY, True, "Fast", f"a read takes less than {SLOW_MS:g} ms")
+    remedy = "look at its disks and at the network between"
+    return Condition(api.LATENCY, False, "Slow", f"even the fastest of several reads took {SLOW_MS:g} ms or more; {remedy}")
+
+
+def _capacity(found: Probe) -> Iterator[Condition]:
+    """Nothing is said about a store that has no quota, or does not tell it."""
+    full = [alarm.member for alarm in found.alarms if alarm.kind == NOSPACE]
+    if full:
+        message = f"the quota of member {', '.join(full)} is used up, all writes are refused (alarm NOSPACE); docs/datastores.md says how to recover"
+        yield Condition(api.CAPACITY, False, "Full", message)
+    elif found.quota_bytes:
+        share = f"{NEARLY_FULL:.0%} of its quota of {found.quota_bytes} bytes"
+        if found.db_size_bytes < NEARLY_FULL * found.quota_bytes:
+            yield Condition(api.CAPACITY, True, "Enough", f"less than {share} is used")
+        else:
+            yield Condition(api.CAPACITY, False, "NearlyFull", f"{share} or more is used; defragment, raise the quota, or move tenants")
+
+
+def _intact(found: Probe) -> Condition:
+    broken = [alarm.member for alarm in found.alarms if alarm.kind == CORRUPT]
+    if broken:
+        message = f"the data of member {', '.join(broken)} differs from that of the others (alarm CORRUPT); replace that member"
+        return Condition(api.INTACT, False, "Corrupt", message)
+    return Condition(api.INTACT, True, "NoAlarm", "no member says that its data differs from the others'")
 
 
 def build_status(observed: ObservedStore, generation: int, now: datetime) -> Json:
@@ -292,7 +318,10 @@ def plan(observed: ObservedStore, now: datetime) -> Plan:
 
 
 def plan_absent(observed_live: Json | None, name: str, used_by: Sequence[str]) -> Plan:
-    """Return the changes that remove a DataStore resource; the store itself is left alone. Raises InvalidError while it is used."""
+    """Return the changes that remove a DataStore resource; the store itself is left alone. Raises InvalidError while it is used.
+
+    Users that status still names but that are gone are taken off first: the management cluster may refuse the deletion for their sake.
+    """
     if observed_live is None:
         return Plan()
     if used_by:
@@ -302,7 +331,12 @@ def plan_absent(observed_live: Json | None, name: str, used_by: Sequence[str]) -
             used_by=list(used_by),
         )
     ref = ObjectRef(KAMAJI_API_VERSION, api.KIND, "", name)
-    return Plan((Change(f"datastore {name}", Cluster.MANAGEMENT, ref, Action.DELETE, "is to be deleted", 0),))
+    delete = Change(f"datastore {name}", Cluster.MANAGEMENT, ref, Action.DELETE, "is to be deleted", 1)
+    recorded = (observed_live.get("status") or {}).get("usedBy") or []
+    if not recorded:
+        return Plan((delete,))
+    paths = (FieldChange("status.usedBy", recorded, []),)
+    return Plan((Change(delete.tenant, Cluster.MANAGEMENT, ref, Action.PATCH, "nobody uses it any more", 0, paths), delete))
 
 
 def apply(client: Client, observed: ObservedStore, changes: Plan, now: datetime) -> ObservedStore:
@@ -342,9 +376,12 @@ def record_use(client: Client, name: str, now: datetime, default: str = api.DEFA
         client.merge_patch(ObjectRef.of(live), {"status": body}, subresource="status")
 
 
-def remove(client: Client, changes: Plan, *, timeout_s: float) -> None:
+def remove(client: Client, changes: Plan, *, timeout_s: float, now: datetime) -> None:
     """Delete what plan_absent() names and wait until it is gone. Raises WaitTimeout naming finalizers that hold it."""
     for change in changes:
+        if change.action is Action.PATCH:
+            record_use(client, change.object.name, now)
+            continue
         resource = resource_of(change.object.kind)
         client.delete(resource, change.object.name)
         wait_gone(client, change.object, timeout_s=timeout_s)
@@ -422,6 +459,8 @@ def probe_result(found: Probe | None) -> dict[str, Any] | None:
         "latency_ms": found.latency_ms,
         "db_size_bytes": found.db_size_bytes,
         "quota_bytes": found.quota_bytes,
+        "free_bytes": found.free_bytes,
+        "alarms": [{"kind": alarm.kind, "member": alarm.member} for alarm in found.alarms],
         "tenants": found.tenants,
         "problems": list(found.problems),
         "members": [
@@ -430,7 +469,9 @@ def probe_result(found: Probe | None) -> dict[str, Any] | None:
                 "name": member.name,
                 "version": member.version,
                 "leader": member.leader,
+                "latency_ms": member.latency_ms,
                 "db_size_bytes": member.db_size_bytes,
+                "in_use_bytes": member.in_use_bytes,
                 "error": member.error,
             }
             for member in found.members

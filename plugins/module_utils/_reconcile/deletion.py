@@ -99,6 +99,7 @@ class _Deletion:
     def data(self, purge_order: Sequence[str]) -> Iterator[Change]:
         share = self.absent.share
         if share is not None:
+            self._refuse_unplaced(share)
             for store in share.stores:
                 yield from self._share(share, store, purge_order)
 
@@ -120,6 +121,14 @@ class _Deletion:
                 reason="belongs to a deleted tenant",
                 stage=DeletionStage.DATA + offset,
                 barrier=Barrier.GONE if running else Barrier.NONE,
+            )
+
+    def _refuse_unplaced(self, share: Share) -> None:
+        """A tenant chooses its store before it gets anything there; one that has Secrets did, and only its lost resource knew which."""
+        if not share.store and self.observed.secrets and not self.absent.keep_data:
+            raise HostedKubernetesError(
+                f"TenantControlPlane {self.absent.key}: nothing says any more which DataStore it chose; name the one that holds its data in "
+                "spec.dataStore, in place of spec.dataStoreSelector, or set force to leave the data behind"
             )
 
     def _refuse_unasked(self, store: str, view: DatastoreView | None) -> None:

@@ -38,6 +38,8 @@ def diagnose(desired: Desired, observed: Observed, plan: Plan | str, inside: str
     if is_paused(observed.resource):
         return Diagnosis("paused", f"annotation {names.ANNOTATION_PAUSED} is set", "remove the annotation")
     view = observed.datastore
+    if desired.no_store:
+        return Diagnosis("datastore", desired.no_store, "make room; module datastore_info shows the stores")
     if view is None or view.error:
         reason = view.error if view else f"DataStore {tenant.data_store or 'default'} does not exist"
         return Diagnosis("datastore", reason, "mend or create the datastore; module datastore probes it")

@@ -38,6 +38,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.obser
     Observed,
     is_paused,
 )
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.placement import place
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.plan import Barrier, Cluster, Plan
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.replicas import settle
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.slots import Slots
@@ -82,13 +83,14 @@ class Engine:
         started = time.monotonic()
         with Stores(self._client) as stores:
             context, jobs = self._context(stores), self._jobs(stores, tenants)
+            placed = [desired for desired, _observed in jobs]
             spent = time.monotonic() - started
             # A thread for each, since one that only waits for its pods lets another have its turn.
             with ThreadPoolExecutor(max_workers=len(jobs) or 1) as pool:
                 outcomes = list(pool.map(lambda job: self._present(context, *job), jobs))
             for outcome in outcomes:
                 outcome.durations["observe"] = round(spent, 3)
-            self._record_use(stores, present=tenants)
+            self._record_use(stores, present=placed)
         return outcomes
 
     def look(self, tenants: Sequence[Desired], describe: Callable[[TenantRun], Json]) -> list[Json]:
@@ -200,6 +202,7 @@ class Engine:
         """Each tenant with what was observed of it, its share of the datastore included."""
         observed = observe_management(self._client, [_key(desired) for desired in tenants])
         tenants = [settle(desired, observed[_key(desired)]) for desired in tenants]
+        tenants = place(self._client, stores, tenants, observed)
         observed = self._with_stores(stores, tenants, observed)
         return [(desired, observed[_key(desired)]) for desired in tenants]
 
@@ -219,7 +222,10 @@ class Engine:
             found = stores.views(name, list(isolations.values()), detailed=detailed)
             for key, isolation in isolations.items():
                 views[key][name] = found[isolation]
-        return {_key(desired): observed[_key(desired)].with_views(_store_names(desired)[0], views[_key(desired)]) for desired in tenants}
+        return {
+            _key(desired): observed[_key(desired)].with_views(next(iter(_store_names(desired)), ""), views[_key(desired)])
+            for desired in tenants
+        }
 
     def _with_passwords(
         self, stores: Stores, tenants: Sequence[Desired], observed: dict[tuple[str, str], Observed]
@@ -228,7 +234,7 @@ class Engine:
         asked = {
             _key(desired)
             for desired in tenants
-            if _in_detail(desired, observed[_key(desired)]) and stores.knows_passwords(_store_names(desired)[0])
+            if _in_detail(desired, observed[_key(desired)]) and any(map(stores.knows_passwords, _store_names(desired)[:1]))
         }
         return {**observed, **read_datastore_configs(self._client, {key: observed[key] for key in asked})}
 
@@ -318,7 +324,7 @@ class _Deletion:
         share = self.absent.share
         if share is None:
             return observed
-        if self.stores.knows_passwords(share.store):
+        if share.store and self.stores.knows_passwords(share.store):
             # Some stores show what a share holds to its own user only.
             key = (self.absent.namespace, self.absent.name)
             observed = read_datastore_configs(self.client, {key: observed})[key]
@@ -369,7 +375,9 @@ def _in_detail(desired: Desired, observed: Observed) -> bool:
 
 
 def _store_names(desired: Desired) -> tuple[str, ...]:
-    """The DataStores of a tenant: that of everything first, then those of single resources."""
+    """The DataStores of a tenant: that of everything first, then those of single resources. None while it has none to be in."""
+    if desired.no_store:
+        return ()
     main = desired.tenant.data_store or DEFAULT_NAME
     return tuple(dict.fromkeys((main, *desired.tenant.data_store_overrides.values())))
 

@@ -24,6 +24,7 @@ class Desired:
 
     manage_resource: whether the call brings the definition (and so owns the resource's spec), or takes it as stored.
     body: what of the definition the call brings, when that is not all of it (a patch).
+    no_store: why no DataStore could be chosen for it, "" when it has one.
     rollout_now: apply template differences that come from a newer engine, instead of deferring them.
     """
 
@@ -32,6 +33,7 @@ class Desired:
     rollout_now: bool = False
     renew_before: timedelta = timedelta(days=30)
     body: Json | None = field(default=None, repr=False)
+    no_store: str = ""
 
     @property
     def applied(self) -> Json:
@@ -148,7 +150,7 @@ class Observed:
 
     def with_views(self, main: str, views: Mapping[str, DatastoreView | None]) -> Observed:
         """Return this observation with its stores as they are now. main: the DataStore of everything that is not overridden."""
-        return replace(self, datastore=views[main], overrides={name: view for name, view in views.items() if name != main})
+        return replace(self, datastore=views.get(main), overrides={name: view for name, view in views.items() if name != main})
 
     def find(self, kind: str, name: str) -> Json | None:
         """Return the management object of that kind and name, None when there is none."""

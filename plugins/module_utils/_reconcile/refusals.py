@@ -39,6 +39,9 @@ def _existence(desired: Desired, observed: Observed) -> Iterator[str]:
 
 def _stores(desired: Desired, observed: Observed) -> Iterator[str]:
     tenant, view = desired.tenant, observed.datastore
+    if desired.no_store:
+        yield desired.no_store
+        return
     if view is None:
         yield (
             f'spec.dataStore "{tenant.data_store or DEFAULT_NAME}" does not exist; '

@@ -23,8 +23,8 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.driv
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.client import Client, ListResult
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.wait import WaitTimeout, wait_for, wait_until
 from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.tenant.objects import REFERENCE_GUARDS
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile import placement, templates, upgrade
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile import status as status_of
-from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile import templates, upgrade
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.access import TenantAccess, pod_reasons
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.execute import Clients, Executor
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.facts import (
@@ -162,6 +162,7 @@ class TenantRun:
         """Look at everything anew."""
         self._looked_up.clear()
         self.observed = observe_management(self.context.client, [self._key])[self._key]
+        self.desired = placement.settle(self.desired, self.observed)
         self.observe_datastore()
         self.look_inside()
 
@@ -249,6 +250,20 @@ class TenantRun:
         if new:
             self._patch_status({"hosted": {"dataStores": [*known, *new]}})
 
+    def _record_placement(self) -> None:
+        """Record the DataStore that was chosen for the tenant, before it gets anything there."""
+        recorded = (self.observed.status.get("storage") or {}).get("dataStoreName")
+        if self.desired.tenant.data_store_selector is None or recorded or self.observed.resource is None:
+            return
+        self._patch_status({"storage": {"dataStoreName": self.desired.tenant.data_store}})
+        try:
+            placement.confirm(self.context.client, self.desired)
+        except HostedKubernetesError as error:
+            self._patch_status({"storage": None})
+            # What is planned from now on, and so the status, knows of no store.
+            self.desired = replace(self.desired, tenant=replace(self.desired.tenant, data_store=None), no_store=error.msg)
+            raise HostedKubernetesError(f"TenantControlPlane {self.desired.tenant.key}: {error.msg}") from error
+
     def write_refusal(self, message: str) -> None:
         """Say in the status of a stored definition why it cannot be carried out. One that was only proposed leaves no trace."""
         if self.desired.manage_resource or self.observed.resource is None or self.observed.deleting:
@@ -269,6 +284,8 @@ class TenantRun:
         if any(c.stage == Stage.DEPLOYMENT and c.action in (Action.CREATE, Action.ROLLOUT) for c in changes):
             self._start()
         self.guard()
+        if changes[0].stage > Stage.RESOURCE:
+            self._record_placement()
         with self._timed(_PHASES.get(changes[0].stage, "foundation")):
             clients = Clients(self.context.client, self.context.driver_of, self._inside)
             self.observed = self.context.executor.make(self.desired, self.observed, changes, clients)

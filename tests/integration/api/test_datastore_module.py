@@ -26,6 +26,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.conn
 from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.driver import Isolation
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.client import Client
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.connection import ConnectionOptions, connect
+from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.errors import ForbiddenError
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.wait import wait_for
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile import datastores
 from ansible_collections.hosted.kubernetes.plugins.modules import datastore
@@ -157,7 +158,10 @@ def test_check_run_check_run(case: Case) -> None:
     assert {item["type"]: item["status"] for item in status["conditions"]} == {
         api.VALIDATION: "True",
         api.REACHABLE: "True",
+        api.ENDPOINTS: "True",
+        api.LATENCY: "True",
         api.CAPACITY: "True",
+        api.INTACT: "True",
         api.ALLOWED_DELETION: "True",
     }
 
@@ -173,6 +177,18 @@ def test_options_say_the_same_as_a_definition(case: Case) -> None:
     options = {"name": case.name, "driver": "etcd", "endpoints": spec["endpoints"], "tls_config": spec["tlsConfig"]}
     result = run_module(datastore.main, {"kubeconfig": str(case.kubeconfig), **options})
     assert not result["changed"]
+
+
+def test_capacity_is_recorded_and_taken_away(case: Case) -> None:
+    wanted = copy.deepcopy(case.definition)
+    wanted["spec"]["capacity"] = {"tenants": 1, "size": "4Gi", "latencyMilliseconds": 50}
+    assert steps(case.run(wanted))[0][0] == "create"
+    assert not case.run(wanted)["changed"]
+    options = {"name": case.name, **{option: wanted["spec"][field] for option, field in (("driver", "driver"), ("endpoints", "endpoints"))}}
+    options |= {"tls_config": wanted["spec"]["tlsConfig"], "capacity": wanted["spec"]["capacity"]}
+    assert not run_module(datastore.main, {"kubeconfig": str(case.kubeconfig), **options})["changed"]
+    assert steps(case.run())[0] == ("patch", f"DataStore {case.name}", ["spec.capacity"])
+    assert "capacity" not in case.live()["spec"]
 
 
 def test_a_changed_endpoint_is_predicted_and_recorded(case: Case) -> None:
@@ -212,6 +228,19 @@ def test_a_store_that_does_not_answer_is_recorded_and_fails(case: Case) -> None:
     assert not tolerated.get("failed")
     assert not tolerated["changed"]
     assert "Connection refused" in str(tolerated["warnings"])
+
+
+def test_an_endpoint_that_is_down_is_named(case: Case) -> None:
+    dead = f"127.0.0.1:{free_ports(1)[0]}"
+    half = copy.deepcopy(case.definition)
+    half["spec"]["endpoints"].append(dead)
+    result = case.run(half)
+    assert result["datastore"]["ready"]
+    assert dead in str(result["warnings"])
+    condition = {item["type"]: item for item in case.live()["status"]["conditions"]}[api.ENDPOINTS]
+    assert (condition["status"], condition["reason"]) == ("False", "SomeSilent")
+    assert condition["message"] == f"1 of 2 endpoints answer; {dead} does not accept a connection (Connection refused)"
+    assert not case.run(half)["changed"]
 
 
 def test_missing_secrets_are_named_with_their_field(case: Case) -> None:
@@ -295,13 +324,56 @@ def test_a_used_store_is_not_deleted(case: Case) -> None:
     assert not case.run(state="absent")["changed"]
 
 
+def test_users_that_are_gone_do_not_hold_it(case: Case) -> None:
+    case.run()
+    case.client.merge_patch(ObjectRef.of(case.live()), {"status": {"usedBy": ["nobody/here"]}}, subresource="status")
+    predicted = case.run(state="absent", check=True)
+    assert steps(predicted) == [("patch", f"DataStore {case.name}", ["status.usedBy"]), ("delete", f"DataStore {case.name}", [])]
+    assert steps(case.run(state="absent")) == steps(predicted)
+
+
+@pytest.fixture
+def guard(client: Client) -> Iterator[None]:
+    """The role's policy about DataStores in use, at work."""
+    bodies = list(yaml.safe_load_all((CRDS.parent / "guards/datastore-in-use.yaml").read_text(encoding="utf-8")))
+    for body in bodies:
+        client.apply(body, force=True)
+    yield
+    for body in bodies:
+        client.delete(resource_of(body["kind"]), body["metadata"]["name"])
+
+
+def is_forbidden(case: Case) -> bool:
+    try:
+        case.client.delete(resource_of("DataStore"), case.name, dry_run=True)
+    except ForbiddenError:
+        return True
+    return False
+
+
+@pytest.mark.usefixtures("guard")
+def test_the_management_cluster_refuses_to_delete_a_used_store(case: Case) -> None:
+    case.run()
+    tenant(case.client, case.name, case.name)
+    case.run()
+    # A policy takes effect a moment after it was written; until then a dry run is let through.
+    end = time.monotonic() + 30
+    while not is_forbidden(case):
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    with pytest.raises(ForbiddenError, match=rf"is used by {case.name}/acme \(status.usedBy\).*run the module hosted.kubernetes.datastore"):
+        case.client.delete(resource_of("DataStore"), case.name)
+    case.client.delete(resource_of("TenantControlPlane"), "acme", case.name)
+    assert case.run(state="absent")["changed"]
+
+
 def test_use_is_recorded_without_probing(case: Case) -> None:
     case.run()
     tenant(case.client, case.name, case.name)
     datastores.record_use(case.client, case.name, datetime.now(UTC))
     assert case.live()["status"]["usedBy"] == [f"{case.name}/acme"]
     assert case.live()["status"]["ready"]
-    assert len(case.live()["status"]["conditions"]) == 4
+    assert len(case.live()["status"]["conditions"]) == 7
     case.client.delete(resource_of("TenantControlPlane"), "acme", case.name)
     datastores.record_use(case.client, case.name, datetime.now(UTC))
     assert case.live()["status"]["usedBy"] == []

@@ -173,6 +173,37 @@ def test_used_by_finds_every_kind_of_use() -> None:
     ]
     assert api.used_by("fast", tenants) == ("team/defaulted-then-stored", "team/leaving", "team/named", "team/once", "team/partly")
     assert api.used_by("default", tenants) == ("team/defaulted",)
+    choosing = [tenant("choosing", {"dataStoreSelector": {}}), tenant("chosen", {"dataStoreSelector": {}}, stored_in="fast")]
+    assert api.used_by("default", choosing) == ()
+    assert api.used_by("fast", choosing) == ("team/chosen",)
+
+
+def with_capacity(**capacity: Any) -> dict[str, Any]:
+    pair = {"certificate": {"content": "eA=="}, "privateKey": {"content": "eA=="}}
+    spec = {"driver": "etcd", "endpoints": ["a:1"], "tlsConfig": {"certificateAuthority": pair, "clientCertificate": pair}}
+    return {"metadata": {"name": "s"}, "spec": {**spec, "capacity": capacity}}
+
+
+def test_capacity_is_read() -> None:
+    found = api.check(with_capacity(tenants=1, size="2Gi", latencyMilliseconds=50)).capacity
+    assert found == api.Capacity(1, 2 * 1024**3, 50)
+    assert api.check(with_capacity()).capacity == api.Capacity()
+
+
+@pytest.mark.parametrize(
+    ("capacity", "message"),
+    [
+        ({"tenants": -1}, "spec.capacity.tenants -1 is not a whole number from 0 to 10000"),
+        ({"tenants": "3"}, 'spec.capacity.tenants "3" is not'),
+        ({"latencyMilliseconds": 0}, "spec.capacity.latencyMilliseconds 0 is not a whole number from 1 to 60000"),
+        ({"size": "much"}, 'spec.capacity.size "much" is not a size; write for example 4Gi'),
+        ({"tenant": 1}, "spec.capacity.tenant is not a field; did you mean tenants?"),
+    ],
+)
+def test_capacity_that_says_nothing_is_refused(capacity: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidError) as error:
+        api.check(with_capacity(**capacity))
+    assert message in error.value.msg
 
 
 def status(*conditions: api.Condition, previous: Any = None, now: datetime = NOW) -> Any:

@@ -123,6 +123,8 @@ ROWS: Final = (
 # Fields whose effect is no object of a tenant that stands, each with where it is tested.
 ELSEWHERE: Final = {
     "dataStore": "test_planner.py: another one is refused",
+    "dataStoreSelector__matchLabels": "tests/integration/api/test_placement.py: the choice among stores",
+    "dataStoreSelector__matchExpressions": "test_labels.py: as with every selector",
     "kubernetes__version": "test_upgrade.py",
     "addons__imagePullSecrets": "tests/integration/cluster/test_tenants.py: Secrets of the user's",
     "certificates__keyAlgorithm": "test_secret_plan.py: keys that are made from then on",

@@ -1,0 +1,129 @@
+# Copyright: hosted.kubernetes contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Module datastore_recovery with real etcds that were filled until they refused all writes."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import resource_of
+from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores import errors
+from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.etcd import EtcdDriver
+from ansible_collections.hosted.kubernetes.plugins.modules import datastore, datastore_recovery
+from ansible_collections.hosted.kubernetes.tests.support.etcd import Etcd, running_members
+from ansible_collections.hosted.kubernetes.tests.support.modules import ModuleFailedError, run_module
+from ansible_collections.hosted.kubernetes.tests.support.tenants import Ground, datastore_definition, open_driver
+
+QUOTA = 24 << 20
+VALUE = b"x" * 250_000
+
+
+@dataclass(frozen=True)
+class Store:
+    """An etcd of three members whose DataStore names one of them only, as a Service would be. reads: keys that are there."""
+
+    ground: Ground
+    name: str
+    members: list[Etcd]
+    driver: EtcdDriver
+
+    def fill(self, *, history: bool) -> int:
+        """Write until the quota is used up: one key again and again, or keys of their own. Returns the number of keys."""
+        count = 0
+        with contextlib.suppress(errors.DatastoreNoSpaceError):
+            while count < 1000:
+                self.driver._call("Put", key=b"/tenant/key" + (b"" if history else b"%d" % count), value=VALUE)
+                count += 1
+        assert count < 1000
+        return 1 if history else count
+
+    def keys(self) -> int:
+        return int(self.driver._call("Range", key=b"/tenant/", range_end=b"/tenant0", count_only=True).count)
+
+    def run(self, *, check: bool = False) -> dict[str, Any]:
+        arguments = {"kubeconfig": str(self.ground.kubeconfig), "name": self.name}
+        try:
+            return run_module(datastore_recovery.main, arguments, check=check)
+        except ModuleFailedError as error:
+            return error.result
+
+
+@pytest.fixture(params=[1, 3])
+def store(request: pytest.FixtureRequest, ground: Ground, bundle: Path, tmp_path: Path) -> Iterator[Store]:
+    name = f"full-{secrets.token_hex(4)}"
+    with (
+        running_members(bundle, tmp_path, request.param, f"--quota-backend-bytes={QUOTA}") as members,
+        contextlib.closing(open_driver(members[0])) as driver,
+    ):
+        ground.client.apply(datastore_definition(name, members[0]), force=True)
+        yield Store(ground, name, members, driver)
+        ground.client.delete(resource_of("DataStore"), name)
+
+
+def actions(result: dict[str, Any]) -> list[str]:
+    return [item["action"] for item in result["plan"]]
+
+
+def test_a_store_full_of_history(store: Store) -> None:
+    assert actions(store.run()) == []
+    count = store.fill(history=True)
+    assert store.keys() == count
+    probed = run_module(
+        datastore.main,
+        {
+            "kubeconfig": str(store.ground.kubeconfig),
+            "definition": datastore_definition(store.name, store.members[0]),
+            "require_ready": False,
+            "wait_timeout": 0,
+        },
+    )
+    conditions = {item["type"]: item["reason"] for item in probed["datastore"]["conditions"]}
+    assert conditions["hosted-kubernetes.io/DataStoreCapacity"] == "Full"
+
+    predicted = store.run(check=True)
+    assert predicted["changed"]
+    assert actions(predicted) == ["compact", *["defragment"] * len(store.members), "disarm"]
+    assert store.driver.probe().alarms != (), "check mode changes nothing"
+
+    done = store.run()
+    assert done.get("msg") is None, done["msg"]
+    assert done["plan"] == predicted["plan"]
+    assert {item["endpoint"] for item in done["plan"]} - {""} == {f"{item.host}:{item.port}" for item in store.members}
+    assert done["freed_bytes"] > QUOTA // 2
+    assert done["probe"]["healthy"]
+    assert all(item["db_size_bytes"] < QUOTA // 4 for item in done["probe"]["members"])
+    assert store.keys() == count
+    store.driver._call("Put", key=b"/tenant/again", value=VALUE)
+    for check in (True, False):
+        assert not store.run(check=check)["changed"]
+
+
+def test_a_store_full_of_data_keeps_its_alarm_and_says_what_helps(store: Store) -> None:
+    count = store.fill(history=False)
+    result = store.run()
+    assert result["failed"]
+    assert "its data fills the quota" in result["msg"]
+    assert "raise the quota (datastore_quota_bytes)" in result["msg"]
+    assert store.driver.probe().alarms != ()
+    # Less data: a delete is possible in a full store, and is all that is needed besides a second run.
+    store.driver._call("DeleteRange", key=b"/tenant/", range_end=b"/tenant0")
+    assert store.run().get("msg") is None
+    assert store.driver.probe().healthy
+    assert (count > 10, store.keys()) == (True, 0)
+
+
+def test_fragments_of_a_store_that_is_not_full(store: Store) -> None:
+    for number in range(40):
+        store.driver._call("Put", key=f"/tenant/{number}".encode(), value=VALUE)
+    store.driver._call("DeleteRange", key=b"/tenant/", range_end=b"/tenant0")
+    store.driver.maintenance().compact()
+    assert actions(store.run()) == ["defragment"] * len(store.members)
+    assert actions(store.run()) == []
