@@ -27,7 +27,8 @@ READWRITE: Final = 2
 ALARMS: Final = {1: "NOSPACE", 2: "CORRUPT"}
 
 _SERVICES: Final = {
-    "KV": {"Range": "Range", "Put": "Put", "DeleteRange": "DeleteRange"},
+    "KV": {"Range": "Range", "Put": "Put", "DeleteRange": "DeleteRange", "Txn": "Txn"},
+    "Lease": {"LeaseGrant": "LeaseGrant", "LeaseTimeToLive": "LeaseTimeToLive"},
     "Auth": {
         "AuthEnable": "AuthEnable",
         "AuthStatus": "AuthStatus",
