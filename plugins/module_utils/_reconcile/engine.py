@@ -36,6 +36,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.obser
     Desired,
     Observed,
     is_paused,
+    restore_problem,
 )
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.plan import Barrier, Cluster, Plan
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.replicas import settle
@@ -124,6 +125,9 @@ class Engine:
                 f"TenantControlPlane {run.desired.tenant.key}: is paused (annotation {names.ANNOTATION_PAUSED}); remove the "
                 "annotation to let it be changed"
             )
+        problem = restore_problem(run.observed.resource)
+        if problem and not run.desired.held:
+            raise HostedKubernetesError(f"TenantControlPlane {run.desired.tenant.key}: {problem}")
         run.look_inside()
         plan = self._plan(run)
         run.outcome.deferred = plan.deferred

@@ -32,6 +32,7 @@ class Action(str, Enum):
     ISSUE = "issue"
     GRANT = "grant"
     PURGE = "purge"
+    RESTORE = "restore"
     REWRITE = "rewrite"
     SCALE = "scale"
     ROLLOUT = "rollout"
