@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Optional
+from typing import TYPE_CHECKING, Any
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._ansible.module import ArgumentSpec
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import HostedKubernetesError
@@ -29,7 +29,7 @@ def backup_target(params: Mapping[str, Any]) -> BackupTarget:
     return DirectoryTarget(params["directory"])
 
 
-def encryption_key(params: Mapping[str, Any]) -> Optional[bytes]:
+def encryption_key(params: Mapping[str, Any]) -> bytes | None:
     """The key in the file that the options name; None when they name none. Raises HostedKubernetesError."""
     from ansible_collections.hosted.kubernetes.plugins.module_utils._backup import encryption, errors
     from ansible_collections.hosted.kubernetes.plugins.module_utils._host import private_files

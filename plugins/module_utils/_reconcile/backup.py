@@ -31,6 +31,8 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.engin
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.observed import restore_problem
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.version import ENGINE_VERSION
 
+__all__ = ["Request", "Settings", "run"]
+
 STORE_TIMEOUT_S: Final = 30.0
 """Of one page or batch, which is larger than what else is asked of a store."""
 _ATTEMPTS: Final = 3

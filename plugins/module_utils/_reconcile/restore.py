@@ -41,6 +41,8 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.plan 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.restore_plan import Seen, Wanted
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.tenant_run import Outcome
 
+__all__ = ["Request", "Settings", "run"]
+
 
 @dataclass(frozen=True)
 class Request:
