@@ -24,5 +24,5 @@ options:
       - An empty string means unset.
     type: path
 requirements:
-  - backports.zstd >= 1.0.0 on Python older than 3.14
+  - backports-zstd >= 1.0.0 on Python older than 3.14
 """

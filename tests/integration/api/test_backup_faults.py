@@ -177,7 +177,7 @@ def test_store_ends_while_it_is_restored(other_store: tuple[Tenant, contextlib.E
             server.close()
 
     with pytest.raises(
-        HostedKubernetesError, match="check that it runs.* is kept asleep until its restore is finished; mend that and run it again"
+        HostedKubernetesError, match=r"check that it runs.* is kept asleep until its restore is finished; mend that and run it again"
     ):
         do(tenant, restore_request(tenant, tmp_path / "backups"), after_change=end)
     assert names.ANNOTATION_RESTORE in tenant.live("TenantControlPlane")["metadata"]["annotations"]
@@ -294,7 +294,7 @@ def test_disk_full(made: Tenant, tmp_path: Path) -> None:
         key = f"/{made.isolation.schema}/registry/large".encode()
         made.ground.driver._call("Put", key=key, value=os.urandom(1_200_000))
         with pytest.raises(
-            BackupError, match="cannot write .*No space left on device; the disk is full; make room or lower keep, then run again"
+            BackupError, match=r"cannot write .*No space left on device; the disk is full; make room or lower keep, then run again"
         ):
             back_up(made, place, now=later(5))
         assert os.listdir(place) == [first]
