@@ -35,7 +35,7 @@ def records(count: int, size: int = 200, seed: int = 1) -> Iterator[Record]:
         body = {
             "uid": source.randbytes(16).hex(),
             "labels": {"app": source.randbytes(6).hex()},
-            "spec": "containers image name status " * 40,
+            "spec": "containers image name status " * (size // 29 + 1),
         }
         key = f"registry/pods/team-{number // 100:05d}/web-{number:08d}"
         yield Record(key.encode(), json.dumps(body).encode()[:size])

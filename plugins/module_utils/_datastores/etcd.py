@@ -359,9 +359,10 @@ def _repeatable(error: Any) -> bool:
 
 def _too_large(code: Any, details: str) -> str:
     """Which message was too large and what to do; "" when none was."""
-    if details in _REQUEST_TOO_LARGE:
+    # The second is said by the server's gRPC, before etcd sees the request; the client's begins with "CLIENT:".
+    if details in _REQUEST_TOO_LARGE or details.startswith("grpc: received message larger than max"):
         return (
-            f"refuses a write ({details.removeprefix('etcdserver: ')}); give its members the --max-request-bytes and --max-txn-ops "
+            f"refuses a write ({details.partition(': ')[2]}); give its members the --max-request-bytes and --max-txn-ops "
             "of the etcd where the data comes from"
         )
     if code == grpc.StatusCode.RESOURCE_EXHAUSTED and "larger than max" in details:

@@ -138,20 +138,24 @@ def test_back_to_what_it_was(place: Place, made: Tenant) -> None:
 def test_one_that_is_awake_sleeps_meanwhile(place: Place, tenant: Tenant) -> None:
     """Nobody runs its pods here. The number of replicas that nobody names comes back too."""
     changes = {"controlPlane.deployment.replicas": None}
-    tenant.run(changes=changes, settings={"wait": False})
+    with pytest.raises(HostedKubernetesError, match="not ready in time"):
+        tenant.run(changes=changes, settings={"timeout_s": 2.0})
     before = fill(tenant.ground.driver, tenant.isolation, 300)
     place.backup(tenant)
     fill(tenant.ground.driver, tenant.isolation, 100, seed=2)
-    result = place.restore(tenant, in_place=True)
-    assert summary(result) == [
+    predicted = place.restore(tenant, check=True, in_place=True)
+    assert summary(predicted) == [
         ("TenantControlPlane acme", "patch"),
         ("Deployment acme", "scale"),
         (f"keys {tenant.isolation.schema}", "restore"),
         ("Deployment acme", "scale"),
         ("TenantControlPlane acme", "patch"),
     ]
-    assert [field["after"] for change in result["plan"] for field in change["fields"] if field["path"] == "spec.replicas"] == [0, 2]
+    assert [field["after"] for change in predicted["plan"] for field in change["fields"] if field["path"] == "spec.replicas"] == [0, 2]
+    with pytest.raises(ModuleFailedError, match="not ready in time"):
+        place.restore(tenant, in_place=True, wait_timeout=2)
     assert tenant.live("Deployment")["spec"]["replicas"] == 2
+    assert MARK not in (tenant.live("TenantControlPlane")["metadata"].get("annotations") or {})
     assert content(tenant.ground.driver, tenant.isolation) == before
 
 
@@ -323,7 +327,7 @@ def test_a_share_with_data_of_nobody_is_refused(place: Place, made: Tenant) -> N
 
 def test_encryption_at_rest(place: Place, tenant: Tenant) -> None:
     """Its keys are in the backup, and a tenant whose keys are others is not given data that it cannot read."""
-    encrypted = {"kubernetes.apiServer": {"encryption": {"resources": ["secrets"], "provider": "aesgcm"}}}
+    encrypted = {"kubernetes.encryption": {"resources": ["secrets"], "provider": "aesgcm"}}
     tenant.run(changes=encrypted)
     fill(tenant.ground.driver, tenant.isolation, 10)
     told = place.backup(tenant)["backup"]
@@ -350,7 +354,11 @@ def test_playbooks(place: Place, made: Tenant) -> None:
     assert (done.status, len(files(place.directory))) == (0, 1), done.output
     fill(made.ground.driver, made.isolation, 10)
     del variables["tenant_backup_tenants"]
-    extra = {"tenant_restore_tenant": made.key, "tenant_restore_in_place": True, "tenant_control_plane_renew_before": RENEW_BEFORE_DAYS}
+    extra: dict[str, Any] = {
+        "tenant_restore_tenant": made.key,
+        "tenant_restore_in_place": True,
+        "tenant_control_plane_renew_before": RENEW_BEFORE_DAYS,
+    }
     done = run_playbook("hosted.kubernetes.tenant_restore", **variables, **extra)
     assert (done.status, done.changed) == (0, 1), done.output
     assert len(content(made.ground.driver, made.isolation)) == 1200
