@@ -40,7 +40,8 @@ options:
   in_place:
     description:
       - Replace the data of a tenant that exists. What was changed in it since the backup is lost.
-      - V(false) refuses to touch a tenant that exists, other than one whose restore was interrupted.
+      - V(false) refuses to touch a tenant that exists, other than one whose restore was interrupted. One that was made from this very backup is only
+        completed, and its data is left alone.
     type: bool
     default: false
   spec:
@@ -79,8 +80,8 @@ attributes:
   idempotent:
     support: partial
     details:
-      - A tenant that sleeps and holds the data of the backup is not changed. One that is awake goes on writing, so a second run replaces
-        that again.
+      - With O(in_place), a tenant that sleeps and holds the data of the backup is not changed. One that is awake goes on writing, so a second
+        run replaces that again.
 requirements:
   - cryptography >= 42.0.0
   - grpcio >= 1.60.0 and protobuf >= 5.29.0

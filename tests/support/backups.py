@@ -5,16 +5,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import random
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.record import Record
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json
 from ansible_collections.hosted.kubernetes.plugins.module_utils._backup import target
 from ansible_collections.hosted.kubernetes.plugins.module_utils._backup.directory import DirectoryTarget
 from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.driver import Isolation
@@ -23,6 +25,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.etcd
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.client import Client
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile import backup, restore
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.engine import Settings
+from ansible_collections.hosted.kubernetes.tests.support.tenants import RENEW_BEFORE_DAYS, Tenant, settings_of
 
 KEY = bytes(range(32))
 KEY_TEXT = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n"
@@ -98,12 +101,12 @@ class LiveNeighbour:
         return len(found)
 
 
-def do_backup(client: Client, request: Any, settings: Settings) -> Any:
+def run_backup(client: Client, request: Any, settings: Settings) -> Any:
     """backup.run() for a process of its own, see support.tenants.run_and_die()."""
     return backup.run(client, request, settings)
 
 
-def do_restore(client: Client, request: Any, settings: Settings) -> Any:
+def run_restore(client: Client, request: Any, settings: Settings) -> Any:
     """The same for restore.run()."""
     return restore.run(client, request, settings)
 
@@ -114,6 +117,30 @@ def backup_request(namespace: str, name: str, directory: Path, **changes: Any) -
     )
 
 
+def restore_request(tenant: Tenant, directory: Path, **changes: Any) -> restore.Request:
+    """In place, from the newest backup of the tenant."""
+    found = restore.Request(
+        namespace=tenant.namespace,
+        name=tenant.name,
+        place=DirectoryTarget(str(directory)),
+        file="",
+        key=KEY,
+        in_place=True,
+        renew_before=timedelta(days=RENEW_BEFORE_DAYS),
+    )
+    return replace(found, **changes)
+
+
+def do_restore(tenant: Tenant, request: restore.Request, **settings: Any) -> Json:
+    """Restore as the module does; does not wait, since nobody runs pods here."""
+    return restore.run(tenant.ground.client, request, settings_of(**{"wait": False, **settings}))
+
+
+def do_backup(tenant: Tenant, directory: Path, **settings: Any) -> Json:
+    """Back up as the module does."""
+    return backup.run(tenant.ground.client, backup_request(tenant.namespace, tenant.name, directory), settings_of(**settings))
+
+
 def files(directory: Path) -> list[str]:
     """Backups in a directory; anything else in it is a mistake."""
     found = sorted(path.name for path in directory.iterdir()) if directory.exists() else []
@@ -121,10 +148,9 @@ def files(directory: Path) -> list[str]:
     return found
 
 
-@contextlib.contextmanager
-def key_file(directory: Path) -> Iterator[Path]:
-    """The file with KEY, as a user has it."""
+def key_file(directory: Path) -> Path:
+    """Write the file with KEY, as a user has it."""
     path = directory / "backup.key"
     path.touch(mode=0o600)
     path.write_text(KEY_TEXT, encoding="ascii")
-    yield path
+    return path

@@ -23,7 +23,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.etcd
 
 FIRST_PAGE_KEYS: Final = 500
 _MOST_PAGE_KEYS: Final = 10_000
-_PAGE_BYTES: Final = 4 << 20
+_PAGE_BYTES: Final = 2 << 20
 # etcd takes 128 operations and 1.5 MiB in one request (--max-txn-ops, --max-request-bytes).
 BATCH_KEYS: Final = 100
 _BATCH_BYTES: Final = 1 << 20

@@ -27,7 +27,12 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.spec_
 
 SUFFIXES: Final = (names.CA, names.FRONT_PROXY_CA, names.SERVICE_ACCOUNT, names.ENCRYPTION)
 """Endings of the Secrets that cannot be made again."""
-_LEFT_OUT: Final = ("kubectl.kubernetes.io/last-applied-configuration", names.ANNOTATION_REPLICAS, names.ANNOTATION_PAUSED)
+_LEFT_OUT: Final = (
+    "kubectl.kubernetes.io/last-applied-configuration",
+    names.ANNOTATION_PAUSED,
+    names.ANNOTATION_REPLICAS,
+    names.ANNOTATION_RESTORED,
+)
 # Kubernetes' providers whose ciphertext holds the whole key of etcd as authenticated data.
 _BOUND_TO_KEYS: Final = frozenset({"aesgcm", "kms"})
 

@@ -136,6 +136,12 @@ def noted_backup(stored: Json | None) -> str | None:
     return _note(stored).get("backup")
 
 
+def is_finished(wanted: Wanted, stored: Json | None) -> bool:
+    """Whether a tenant was made from this very backup before, so that it is not to be touched again unless that is asked for."""
+    annotations = (stored or {}).get("metadata", {}).get("annotations") or {}
+    return not wanted.in_place and restore_of(stored) is None and annotations.get(names.ANNOTATION_RESTORED) == wanted.file
+
+
 def noted_replicas(stored: Json | None) -> int | None:
     """The number in such a note; None when there is none."""
     number = _note(stored).get("replicas")
@@ -159,7 +165,7 @@ def _existence(wanted: Wanted, stored: Json | None) -> Iterator[str]:
         yield "is being deleted; finish that with state absent, then restore it as a new tenant"
     if is_paused(stored):
         yield f"is paused (annotation {names.ANNOTATION_PAUSED}); remove the annotation to let it be restored"
-    if not wanted.in_place and restore_of(stored) is None:
+    if not (wanted.in_place or restore_of(stored) is not None or is_finished(wanted, stored)):
         yield (
             "exists already; give in_place to replace its data by that of the backup, which ends whatever was changed since, or another "
             "name to restore the backup beside it"

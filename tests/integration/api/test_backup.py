@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,6 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.backu
 from ansible_collections.hosted.kubernetes.plugins.modules import tenant_backup, tenant_restore
 from ansible_collections.hosted.kubernetes.tests.support.backups import LiveNeighbour, content, files, fill, fingerprint, key_file
 from ansible_collections.hosted.kubernetes.tests.support.modules import ModuleFailedError, run_module
-from ansible_collections.hosted.kubernetes.tests.support.playbooks import run_playbook
 from ansible_collections.hosted.kubernetes.tests.support.tenants import RENEW_BEFORE_DAYS, Ground, Tenant
 
 AUTHORITIES = {names.CA, names.FRONT_PROXY_CA, names.SERVICE_ACCOUNT}
@@ -65,9 +63,8 @@ class Place:
 
 
 @pytest.fixture
-def place(ground: Ground, tmp_path: Path) -> Iterator[Place]:
-    with key_file(tmp_path) as path:
-        yield Place(ground, tmp_path / "backups", path)
+def place(ground: Ground, tmp_path: Path) -> Place:
+    return Place(ground, tmp_path / "backups", key_file(tmp_path))
 
 
 @pytest.fixture
@@ -170,6 +167,7 @@ def test_made_again_after_it_was_deleted(place: Place, made: Tenant) -> None:
     assert made.left() == []
     applied = place.restore(made)
     assert summary(predicted) == summary(applied)
+    assert not place.restore(made)["changed"]
     assert {item for item in summary(applied) if item[0].startswith("Secret")} == {
         (f"Secret acme{suffix}", "create") for suffix in AUTHORITIES
     }
@@ -338,29 +336,3 @@ def test_encryption_at_rest(place: Place, tenant: Tenant) -> None:
     place.restore(tenant)
     assert read_pki(tenant.ground.client, tenant.namespace, tenant.name) == pki
     assert tenant.run(check=True, changes=encrypted).plan == []
-
-
-def test_playbooks(place: Place, made: Tenant) -> None:
-    variables: dict[str, Any] = {
-        "tenant_control_plane_kubeconfig": str(place.ground.kubeconfig),
-        "tenant_backup_tenants": [made.key],
-        "tenant_backup_directory": str(place.directory),
-        "tenant_backup_encryption_key_file": str(place.key_file),
-        "tenant_backup_keep": 2,
-    }
-    predicted = run_playbook("hosted.kubernetes.tenant_backup", "--check", "--diff", **variables)
-    assert (predicted.status, files(place.directory)) == (0, []), predicted.output
-    done = run_playbook("hosted.kubernetes.tenant_backup", **variables)
-    assert (done.status, len(files(place.directory))) == (0, 1), done.output
-    fill(made.ground.driver, made.isolation, 10)
-    del variables["tenant_backup_tenants"]
-    extra: dict[str, Any] = {
-        "tenant_restore_tenant": made.key,
-        "tenant_restore_in_place": True,
-        "tenant_control_plane_renew_before": RENEW_BEFORE_DAYS,
-    }
-    done = run_playbook("hosted.kubernetes.tenant_restore", **variables, **extra)
-    assert (done.status, done.changed) == (0, 1), done.output
-    assert len(content(made.ground.driver, made.isolation)) == 1200
-    done = run_playbook("hosted.kubernetes.tenant_restore", **variables, **extra)
-    assert (done.status, done.changed) == (0, 0), done.output

@@ -1,82 +1,46 @@
 # Copyright: hosted.kubernetes contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Backups and restores that are killed, or whose store, disk or login fails: nothing is lost, and the message says what to do."""
+"""Backups and restores whose store, disk or login fails: nothing is lost, and the message says what to do."""
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
-import signal
 import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api import names
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import HostedKubernetesError
-from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json
-from ansible_collections.hosted.kubernetes.plugins.module_utils._backup.directory import DirectoryTarget
 from ansible_collections.hosted.kubernetes.plugins.module_utils._backup.errors import BackupError
 from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.errors import DatastoreError
-from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.connection import client_from_kubeconfig
-from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile import backup, restore
-from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.backup import read_pki
 from ansible_collections.hosted.kubernetes.tests.support import certificates
 from ansible_collections.hosted.kubernetes.tests.support.backups import (
-    KEY,
-    backup_request,
     content,
     do_backup,
     do_restore,
     files,
     fill,
     fingerprint,
+    restore_request,
 )
 from ansible_collections.hosted.kubernetes.tests.support.certificates import Pair
-from ansible_collections.hosted.kubernetes.tests.support.control_plane import prepared
 from ansible_collections.hosted.kubernetes.tests.support.etcd import Etcd, running_etcd
 from ansible_collections.hosted.kubernetes.tests.support.tenants import (
-    RENEW_BEFORE_DAYS,
     Ground,
     Tenant,
     datastore_definition,
     later,
     open_driver,
-    run_and_die,
-    settings_of,
 )
 
 # Keys of a tenant whose data is larger than a page.
-MANY, LARGE = 1500, 4000
-# A killed run leaves its Lease behind; it ends after 15 seconds, or when it is older than clocks may differ.
-AFTER_THE_LEASE = {"now": later(80), "wait": False}
-
-
-def restore_request(tenant: Tenant, directory: Path, **changes: Any) -> restore.Request:
-    found = restore.Request(
-        namespace=tenant.namespace,
-        name=tenant.name,
-        place=DirectoryTarget(str(directory)),
-        file="",
-        key=KEY,
-        in_place=True,
-        renew_before=timedelta(days=RENEW_BEFORE_DAYS),
-    )
-    return replace(found, **changes)
-
-
-def do(tenant: Tenant, request: restore.Request, **settings: Any) -> Json:
-    return restore.run(tenant.ground.client, request, settings_of(**{"wait": False, **settings}))
-
-
-def back_up(tenant: Tenant, directory: Path, **settings: Any) -> Json:
-    return backup.run(tenant.ground.client, backup_request(tenant.namespace, tenant.name, directory), settings_of(**settings))
+MANY, LARGE = 3000, 4000
 
 
 @pytest.fixture
@@ -84,63 +48,6 @@ def made(tenant: Tenant) -> Tenant:
     tenant.run()
     fill(tenant.ground.driver, tenant.isolation, 450)
     return tenant
-
-
-# Kills
-
-
-def test_backup_killed_anywhere(made: Tenant, tmp_path: Path) -> None:
-    fill(made.ground.driver, made.isolation, MANY, LARGE)
-    request = backup_request(made.namespace, made.name, tmp_path)
-    for number in (1, 2):
-        assert run_and_die(str(made.ground.kubeconfig), request, number, work=do_backup) == -signal.SIGKILL
-        assert request.place.names() == []
-        assert len(os.listdir(tmp_path)) == 1
-    back_up(made, tmp_path)
-    assert len(files(tmp_path)) == 1
-
-
-def test_restore_in_place_killed_anywhere(made: Tenant, tmp_path: Path) -> None:
-    """The tenant cannot be woken with half of its data, and the next restore finishes it."""
-    before = content(made.ground.driver, made.isolation)
-    back_up(made, tmp_path)
-    request, number = restore_request(made, tmp_path), 0
-    while True:
-        number += 1
-        fill(made.ground.driver, made.isolation, 440, seed=2)
-        status = run_and_die(str(made.ground.kubeconfig), request, number, work=do_restore, timeout_s=5.0)
-        if status != -signal.SIGKILL:
-            break
-        if names.ANNOTATION_RESTORE in (made.live("TenantControlPlane")["metadata"].get("annotations") or {}):
-            with pytest.raises(HostedKubernetesError, match="its data is being restored, or that was interrupted"):
-                made.run(changes={"controlPlane.deployment.replicas": 2})
-        else:
-            assert content(made.ground.driver, made.isolation) == before, f"killed after change {number}"
-        do(made, request, **AFTER_THE_LEASE)
-        assert content(made.ground.driver, made.isolation) == before, f"killed after change {number}"
-        assert names.ANNOTATION_RESTORE not in (made.live("TenantControlPlane")["metadata"].get("annotations") or {})
-    assert number > 5
-
-
-def test_restore_as_new_killed_anywhere(made: Tenant, tmp_path: Path) -> None:
-    before, pki = content(made.ground.driver, made.isolation), read_pki(made.ground.client, made.namespace, made.name)
-    file = back_up(made, tmp_path)["backup"]["name"]
-    number, step = 0, 3
-    while True:
-        number += step
-        copy = made.ground.tenant("copy")
-        request = restore_request(copy, tmp_path, file=file, in_place=False)
-        status = run_and_die(str(made.ground.kubeconfig), request, number, work=do_restore)
-        if status != -signal.SIGKILL:
-            assert status != 0 or number > 20
-            break
-        do(copy, request, **AFTER_THE_LEASE)
-        assert content(copy.ground.driver, copy.isolation) == before, f"killed after change {number}"
-        assert read_pki(copy.ground.client, copy.namespace, copy.name) == pki
-        assert copy.run(name=copy.name, check=True, settings={"now": later(80)}).plan == []
-        copy.absent(settings=AFTER_THE_LEASE)
-        assert copy.left() == []
-    assert number > 20
 
 
 # The store
@@ -163,13 +70,13 @@ def other_store(ground: Ground, bundle: Path, tmp_path: Path) -> Iterator[tuple[
 def test_store_ends_while_it_is_backed_up(other_store: tuple[Tenant, contextlib.ExitStack], tmp_path: Path) -> None:
     tenant, server = other_store
     with pytest.raises(DatastoreError, match=r"does not accept a connection .*check that it runs"):
-        back_up(tenant, tmp_path / "backups", after_change=lambda _number: server.close())
+        do_backup(tenant, tmp_path / "backups", after_change=lambda _number: server.close())
     assert files(tmp_path / "backups") == []
 
 
 def test_store_ends_while_it_is_restored(other_store: tuple[Tenant, contextlib.ExitStack], tmp_path: Path) -> None:
     tenant, server = other_store
-    back_up(tenant, tmp_path / "backups")
+    do_backup(tenant, tmp_path / "backups")
     fill(tenant.ground.driver, tenant.isolation, MANY, seed=2)
 
     def end(number: int) -> None:
@@ -179,7 +86,7 @@ def test_store_ends_while_it_is_restored(other_store: tuple[Tenant, contextlib.E
     with pytest.raises(
         HostedKubernetesError, match=r"check that it runs.* is kept asleep until its restore is finished; mend that and run it again"
     ):
-        do(tenant, restore_request(tenant, tmp_path / "backups"), after_change=end)
+        do_restore(tenant, restore_request(tenant, tmp_path / "backups"), after_change=end)
     assert names.ANNOTATION_RESTORE in tenant.live("TenantControlPlane")["metadata"]["annotations"]
 
 
@@ -216,7 +123,7 @@ def test_login_that_is_refused(
     etcd = tenant.ground.etcd
     assert etcd.authority
     assert etcd.root
-    back_up(tenant, tmp_path / "backups")
+    do_backup(tenant, tmp_path / "backups")
     fill(tenant.ground.driver, tenant.isolation, 10)
     before, good = fingerprint(tenant.ground.driver, tenant.isolation), replace(etcd.root)
     kept = {path: path.read_bytes() for path in (good.certificate, good.key)}
@@ -226,13 +133,13 @@ def test_login_that_is_refused(
         path.write_bytes(text)
     for check in (True, False):
         with pytest.raises(HostedKubernetesError, match=problem):
-            back_up(tenant, tmp_path / "more", check=check)
+            do_backup(tenant, tmp_path / "more", check=check)
         with pytest.raises(HostedKubernetesError, match=problem):
-            do(tenant, restore_request(tenant, tmp_path / "backups"), check=check)
+            do_restore(tenant, restore_request(tenant, tmp_path / "backups"), check=check)
     assert files(tmp_path / "more") == []
     assert fingerprint(tenant.ground.driver, tenant.isolation) == before
     relogin(tenant, etcd, good)
-    do(tenant, restore_request(tenant, tmp_path / "backups"))
+    do_restore(tenant, restore_request(tenant, tmp_path / "backups"))
     assert len(content(tenant.ground.driver, tenant.isolation)) == MANY
 
 
@@ -246,13 +153,13 @@ def test_begins_again_when_the_revision_is_gone(made: Tenant, tmp_path: Path, bu
             made.put_keys(1)
             compact_now(bundle, tls_etcd, made)
 
-    result = back_up(made, tmp_path, after_change=compact, say=told.append)
+    result = do_backup(made, tmp_path, after_change=compact, say=told.append)
     assert told
     assert all("was compacted while it was read" in text for text in told)
     assert result["backup"]["keys"] == MANY + 1
     assert len(files(tmp_path)) == 1
     with pytest.raises(HostedKubernetesError, match=r"not backed up in 3 attempts: .*was compacted"):
-        back_up(made, tmp_path / "more", after_change=lambda _number: compact_now(bundle, tls_etcd, made))
+        do_backup(made, tmp_path / "more", after_change=lambda _number: compact_now(bundle, tls_etcd, made))
     assert files(tmp_path / "more") == []
 
 
@@ -274,7 +181,7 @@ def test_begins_again_when_keys_are_changed_meanwhile(made: Tenant, tmp_path: Pa
             secret = made.live("Secret", f"{made.name}{names.CA}")
             made.patch("Secret", {"data": {"note": secret["data"]["ca.crt"]}}, secret["metadata"]["name"])
 
-    back_up(made, tmp_path, after_change=change, say=told.append)
+    do_backup(made, tmp_path, after_change=change, say=told.append)
     assert told == [f"begins again: Secret {made.key}-ca was changed while the data was read; run again when nobody works on the tenant"]
 
 
@@ -288,7 +195,7 @@ def test_disk_full(made: Tenant, tmp_path: Path) -> None:
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(place)], check=True)
     try:
         fill(made.ground.driver, made.isolation, 10)
-        first = back_up(made, place)["backup"]["name"]
+        first = do_backup(made, place)["backup"]["name"]
         whole = (place / first).read_bytes()
         # What does not compress.
         key = f"/{made.isolation.schema}/registry/large".encode()
@@ -296,45 +203,8 @@ def test_disk_full(made: Tenant, tmp_path: Path) -> None:
         with pytest.raises(
             BackupError, match=r"cannot write .*No space left on device; the disk is full; make room or lower keep, then run again"
         ):
-            back_up(made, place, now=later(5))
+            do_backup(made, place, now=later(5))
         assert os.listdir(place) == [first]
         assert (place / first).read_bytes() == whole
     finally:
         subprocess.run(["umount", str(place)], check=True)
-
-
-# What it is for
-
-
-def test_a_real_api_server_serves_what_was_restored(ground: Ground, bundle: Path, tmp_path: Path) -> None:
-    """Objects of then with all they had, at a resourceVersion that is higher than any before: clients go on watching."""
-    with prepared(bundle, tmp_path, {}) as control_plane:
-        etcd = control_plane.etcd
-        assert etcd
-        with contextlib.closing(open_driver(etcd)) as driver:
-            ground.client.apply(datastore_definition("restored", etcd), force=True)
-            tenant = replace(ground, etcd=etcd, driver=driver, store="restored").tenant("acme", "tenants")
-            tenant.run()
-            with control_plane.run("kube-apiserver", "/readyz"), client_from_kubeconfig(control_plane.kubeconfig.read_bytes()) as client:
-                for name in ("kept", "deleted"):
-                    client.create(
-                        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": "default"}, "data": {"a": "1"}}
-                    )
-            back_up(tenant, tmp_path / "backups")
-            with control_plane.run("kube-apiserver", "/readyz"), client_from_kubeconfig(control_plane.kubeconfig.read_bytes()) as client:
-                path = "/api/v1/namespaces/default/configmaps"
-                client.request("DELETE", f"{path}/deleted")
-                client.create({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "later", "namespace": "default"}})
-                changed = client.request("PATCH", f"{path}/kept", body={"data": {"a": "2"}}, content_type="application/merge-patch+json")
-            do(tenant, restore_request(tenant, tmp_path / "backups"))
-            with control_plane.run("kube-apiserver", "/readyz"), client_from_kubeconfig(control_plane.kubeconfig.read_bytes()) as client:
-                found = {item["metadata"]["name"]: item for item in client.request("GET", path)["items"]}
-                assert {"kept", "deleted"} <= found.keys()
-                assert "later" not in found
-                assert found["kept"]["data"] == {"a": "1"}
-                assert int(found["kept"]["metadata"]["resourceVersion"]) > int(changed["metadata"]["resourceVersion"])
-                # Somebody who watched before gets the way back as events.
-                since = changed["metadata"]["resourceVersion"]
-                lines = client.get_raw(f"{path}?watch=true&resourceVersion={since}&timeoutSeconds=1").splitlines()
-                events = [(json.loads(line)["type"], json.loads(line)["object"]["metadata"]["name"]) for line in lines]
-                assert {("ADDED", "deleted"), ("MODIFIED", "kept"), ("DELETED", "later")} <= set(events)
