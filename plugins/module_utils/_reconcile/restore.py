@@ -197,7 +197,7 @@ class _Restore:
             self._make_secrets(seen)
             self._present(Desired(self._tenant(), manage_resource=False, held=True))
             self._replace(seen, store)
-        return self._result(planned, self._present(Desired(self._tenant(), manage_resource=False)))
+        return self._result(planned, self._wake())
 
     # A new tenant
 
@@ -213,7 +213,7 @@ class _Restore:
         with self._told_how_to_go_on():
             made = self._present(Desired(parse({**definition, "metadata": marked}), held=True))
             self._replace(replace(seen, stored=self._stored()), store)
-        woken = self._present(Desired(self._tenant(), manage_resource=False))
+        woken = self._wake()
         woken.changes = [*made.changes, *woken.changes]
         return self._result(own, woken)
 
@@ -224,6 +224,13 @@ class _Restore:
             self._count()
 
     # Steps
+
+    def _wake(self) -> Outcome:
+        try:
+            return self._present(Desired(self._tenant(), manage_resource=False))
+        except HostedKubernetesError as error:
+            advice = "its data is restored; mend that and run module tenant_control_plane with its name"
+            raise HostedKubernetesError(f"{error.msg}; {advice}", **error.result) from error
 
     def _tenant(self) -> TenantControlPlane:
         stored = self._stored()
