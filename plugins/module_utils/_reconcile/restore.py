@@ -38,7 +38,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.datas
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.engine import Engine, Settings
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.lease import TenantLease
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.observed import Desired
-from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.plan import Action, Change, plan_diff
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.plan import Change, plan_diff
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.restore_plan import Seen, Wanted
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.tenant_run import Outcome
 
@@ -326,11 +326,11 @@ class _Restore:
             raise HostedKubernetesError(f"{error.msg}; {advice}", **error.result) from error
 
     def _result(self, planned: Sequence[Change], outcome: Outcome | None = None) -> Json:
-        """What the restore itself does, and what the engine does around it. A Secret of the backup is none that the engine issues."""
+        """What the restore itself does, and what the engine does around it. Secrets of the backup are the former alone: in check mode the engine
+        would issue them, afterwards it gives them their owner.
+        """
         restored = {change.object for change in planned if change.object.kind == "Secret"}
-        around = [
-            change for change in (outcome.changes if outcome else ()) if not (change.object in restored and change.action is Action.ISSUE)
-        ]
+        around = [change for change in (outcome.changes if outcome else ()) if change.object not in restored]
         if outcome:
             outcome.changes = around
         every = [*planned, *around]

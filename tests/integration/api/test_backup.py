@@ -167,6 +167,7 @@ def test_made_again_after_it_was_deleted(place: Place, made: Tenant) -> None:
     assert made.left() == []
     applied = place.restore(made)
     assert summary(predicted) == summary(applied)
+    assert summary(predicted["tenant"]) == summary(applied["tenant"])
     assert not place.restore(made)["changed"]
     assert {item for item in summary(applied) if item[0].startswith("Secret")} == {
         (f"Secret acme{suffix}", "create") for suffix in AUTHORITIES
