@@ -202,10 +202,12 @@ class _Restore:
     # A new tenant
 
     def _as_new(self, definition: Json, seen: Seen, store: OpenStore) -> Json:
-        own = [*restore_plan.secrets(self._wanted, seen), *restore_plan.data(self._wanted, seen)]
+        has_namespace = self._client.get(resource_of("Namespace"), self._wanted.namespace) is not None
+        own = restore_plan.plan_new(self._wanted, seen, has_namespace=has_namespace)
         if self._settings.check:
             return self._result(own, self._present(Desired(parse(definition), renew_before=self._request.renew_before)))
-        self._make_namespace()
+        if not has_namespace:
+            self._make_namespace()
         self._make_secrets(seen)
         note = restore_plan.mark_of(self._wanted, parse(definition).deployment.replicas)
         metadata = definition["metadata"]
@@ -218,10 +220,9 @@ class _Restore:
         return self._result(own, woken)
 
     def _make_namespace(self) -> None:
-        if self._client.get(resource_of("Namespace"), self._wanted.namespace) is None:
-            with suppress(AlreadyExistsError):
-                self._client.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self._wanted.namespace}})
-            self._count()
+        with suppress(AlreadyExistsError):
+            self._client.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self._wanted.namespace}})
+        self._count()
 
     # Steps
 
@@ -326,10 +327,10 @@ class _Restore:
             raise HostedKubernetesError(f"{error.msg}; {advice}", **error.result) from error
 
     def _result(self, planned: Sequence[Change], outcome: Outcome | None = None) -> Json:
-        """What the restore itself does, and what the engine does around it. Secrets of the backup are the former alone: in check mode the engine
-        would issue them, afterwards it gives them their owner.
+        """What the restore itself does, and what the engine does around it. Namespace and Secrets are the former alone: in check mode the engine
+        would make them, afterwards it gives the Secrets their owner.
         """
-        restored = {change.object for change in planned if change.object.kind == "Secret"}
+        restored = {change.object for change in planned if change.object.kind in ("Namespace", "Secret")}
         around = [change for change in (outcome.changes if outcome else ()) if change.object not in restored]
         if outcome:
             outcome.changes = around

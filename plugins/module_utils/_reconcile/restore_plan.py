@@ -93,6 +93,13 @@ def plan(wanted: Wanted, seen: Seen) -> list[Change]:
     return [*mark, *secrets(wanted, seen), *sleep, *data(wanted, seen), *wake, *unmark]
 
 
+def plan_new(wanted: Wanted, seen: Seen, *, has_namespace: bool) -> list[Change]:
+    """The same of a tenant that does not exist; the engine makes the rest of it, between the Secrets and the data."""
+    reference = ObjectRef("v1", "Namespace", "", wanted.namespace)
+    namespace = [] if has_namespace else [Change(wanted.key, Cluster.MANAGEMENT, reference, Action.CREATE, MISSING, 0)]
+    return [*namespace, *secrets(wanted, seen), *data(wanted, seen)]
+
+
 def secrets(wanted: Wanted, seen: Seen) -> list[Change]:
     """The Secrets that are made from the backup."""
     return [

@@ -184,7 +184,11 @@ def test_beside_the_one_it_was_made_of(place: Place, made: Tenant) -> None:
     before = fingerprint(driver, made.isolation)
     file = place.backup(made)["backup"]["name"]
     assert f"no backup of {other.key} is there" in place.refusal(other)
-    result = place.restore(other, file=file, spec={"networkProfile": {"clusterDomain": "copy.local"}})
+    options = {"file": file, "spec": {"networkProfile": {"clusterDomain": "copy.local"}}}
+    predicted, result = place.restore(other, check=True, **options), place.restore(other, **options)
+    assert summary(predicted) == summary(result)
+    assert summary(predicted["tenant"]) == summary(result["tenant"])
+    assert summary(result)[0] == (f"Namespace {other.namespace}", "create")
     assert result["changed"]
     assert result["backup"]["tenant"] == made.key
     assert content(driver, other.isolation) == content(driver, made.isolation)
