@@ -77,7 +77,8 @@ def made(tenant: Tenant) -> Tenant:
 
 def summary(result: Json) -> list[tuple[str, str]]:
     """(object, action) of each change of a restore itself; objects without their namespace."""
-    return [(item["object"].split(" ")[0] + " " + item["object"].rpartition("/")[2], item["action"]) for item in result["plan"]]
+    texts = [(item["object"].split(" "), item["action"]) for item in result["plan"]]
+    return [(f"{kind} {name.rpartition('/')[2]}", action) for (kind, name), action in texts]
 
 
 def test_backup(place: Place, made: Tenant) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
@@ -27,6 +28,7 @@ from ansible_collections.hosted.kubernetes.tests.support.backups import (
     files,
     fill,
     fingerprint,
+    records,
     restore_request,
 )
 from ansible_collections.hosted.kubernetes.tests.support.certificates import Pair
@@ -55,9 +57,10 @@ def made(tenant: Tenant) -> Tenant:
 
 @pytest.fixture
 def other_store(ground: Ground, bundle: Path, tmp_path: Path) -> Iterator[tuple[Tenant, contextlib.ExitStack]]:
-    """A tenant in an etcd of its own, which ends when the stack is closed."""
+    """A tenant in an etcd of its own, which is killed (SIGKILL) when the stack is closed; its data stays in tmp_path."""
     with contextlib.ExitStack() as server:
         etcd = server.enter_context(running_etcd(bundle, tmp_path, tls=True))
+        server.callback(kill_etcd, tmp_path)
         driver = server.enter_context(contextlib.closing(open_driver(etcd)))
         name = f"store-{etcd.port}"
         ground.client.apply(datastore_definition(name, etcd), force=True)
@@ -67,14 +70,23 @@ def other_store(ground: Ground, bundle: Path, tmp_path: Path) -> Iterator[tuple[
         yield tenant, server
 
 
-def test_store_ends_while_it_is_backed_up(other_store: tuple[Tenant, contextlib.ExitStack], tmp_path: Path) -> None:
+def kill_etcd(directory: Path) -> None:
+    """The one with its data there."""
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if f"--data-dir={directory / 'etcd'}".encode() in path.read_bytes().split(b"\0"):
+                os.kill(int(path.parent.name), signal.SIGKILL)
+
+
+def test_store_is_killed_while_it_is_backed_up(other_store: tuple[Tenant, contextlib.ExitStack], tmp_path: Path) -> None:
     tenant, server = other_store
     with pytest.raises(DatastoreError, match=r"does not accept a connection .*check that it runs"):
         do_backup(tenant, tmp_path / "backups", after_change=lambda _number: server.close())
     assert files(tmp_path / "backups") == []
 
 
-def test_store_ends_while_it_is_restored(other_store: tuple[Tenant, contextlib.ExitStack], tmp_path: Path) -> None:
+def test_store_is_killed_while_it_is_restored(other_store: tuple[Tenant, contextlib.ExitStack], bundle: Path, tmp_path: Path) -> None:
+    """When it is back, the next run finishes what was begun."""
     tenant, server = other_store
     do_backup(tenant, tmp_path / "backups")
     fill(tenant.ground.driver, tenant.isolation, MANY, seed=2)
@@ -88,6 +100,15 @@ def test_store_ends_while_it_is_restored(other_store: tuple[Tenant, contextlib.E
     ):
         do_restore(tenant, restore_request(tenant, tmp_path / "backups"), after_change=end)
     assert names.ANNOTATION_RESTORE in tenant.live("TenantControlPlane")["metadata"]["annotations"]
+    with (
+        running_etcd(bundle, tmp_path, tls=True, authority=tenant.ground.etcd.authority) as etcd,
+        contextlib.closing(open_driver(etcd)) as driver,
+    ):
+        tenant.ground.client.apply(datastore_definition(tenant.ground.store, etcd), force=True)
+        assert len(content(driver, tenant.isolation)) == MANY
+        do_restore(tenant, restore_request(tenant, tmp_path / "backups"))
+        assert [item.value for item in content(driver, tenant.isolation)] == [item.value for item in records(MANY, LARGE)]
+    assert names.ANNOTATION_RESTORE not in tenant.live("TenantControlPlane")["metadata"]["annotations"]
 
 
 def relogin(tenant: Tenant, etcd: Etcd, pair: Pair) -> None:
