@@ -99,16 +99,18 @@ class Writer:
 
     def keys(self, records: Iterable[Record]) -> None:
         """Write some records; they follow those of earlier calls in the order of keys."""
-        parts: list[bytes] = []
-        size = 0
+        raw, count, size = bytearray(), 0, 0
         for key, value, ttl_s in records:
-            parts += (_RECORD.pack(len(key), len(value), ttl_s), key, value)
+            raw += _RECORD.pack(len(key), len(value), ttl_s)
+            raw += key
+            raw += value
+            count += 1
             size += len(key) + len(value)
             if size >= CHUNK_BYTES:
-                self._flush(parts, size)
-                parts, size = [], 0
-        if parts:
-            self._flush(parts, size)
+                self._flush(raw, count, size)
+                raw, count, size = bytearray(), 0, 0
+        if count:
+            self._flush(raw, count, size)
 
     def end(self, revision: int) -> Summary:
         """Write the end, without which a backup is none."""
@@ -116,12 +118,12 @@ class Writer:
         self._chunk(_END, json.dumps(asdict(summary), sort_keys=True).encode())
         return summary
 
-    def _flush(self, parts: list[bytes], size: int) -> None:
-        self._keys += len(parts) // 3
+    def _flush(self, raw: bytearray, count: int, size: int) -> None:
+        self._keys += count
         self._raw_bytes += size
-        self._chunk(_KEYS, b"".join(parts))
+        self._chunk(_KEYS, raw)
 
-    def _chunk(self, kind: int, raw: bytes) -> None:
+    def _chunk(self, kind: int, raw: bytes | bytearray) -> None:
         content = zstd.compress(raw, LEVEL)
         if self._cipher:
             content = self._cipher.encrypt(self._number, kind, content)

@@ -31,10 +31,13 @@ _LEASE_NOT_FOUND: Final = "etcdserver: requested lease not found"
 
 
 class Page(NamedTuple):
-    """Some records in the order of their keys. revision: that of the store at which all pages of one reading are."""
+    """Some records in the order of their keys. revision: that of the store at which all pages of one reading are.
+
+    records can be gone through once; one at a time is copied out of the answer, so that memory is not cut into pieces.
+    """
 
     revision: int
-    records: list[Record]
+    records: Iterator[Record]
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,7 @@ class EtcdData:
         revision = 0
         for page in self._pages(isolation, pinned=True):
             revision = revision or page.header.revision
-            yield Page(revision, [Record(item.key[start:], item.value, item.lease and leases.ttl_s(item.lease)) for item in page.kvs])
+            yield Page(revision, _records(page, start, leases))
 
     def compare(self, isolation: Isolation, records: Iterable[Record]) -> Replaced:
         """Say what replace() would do now. records: in the order of their keys."""
@@ -121,6 +124,11 @@ class EtcdData:
                 yield page
                 if not page.more:
                     return
+
+
+def _records(page: Any, start: int, leases: _Leases) -> Iterator[Record]:
+    for item in page.kvs:
+        yield Record(item.key[start:], item.value, item.lease and leases.ttl_s(item.lease))
 
 
 class _Fetch:
