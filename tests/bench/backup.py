@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How fast one tenant is backed up and restored, and how much memory that takes: 10 000 and 100 000 keys of 1000 bytes in a real etcd.
 
-    python -m ansible_collections.hosted.kubernetes.tests.bench.backup
+    make bench-backup
 
 The plain read fetches the same pages and drops them. Each figure is that of a process of its own; memory is its highest resident size.
 Ratios are of one run and the best of three each, since the machine does other things too.
