@@ -46,7 +46,7 @@ clean: ## remove environments, the copied tree and build results; the bundle and
 
 ##### Checks, from the fastest to the slowest
 
-.PHONY: format lint sanity test-unit test-roles test-api test-cluster test-scenario test-build test-core-floor test-fast test test-long bench
+.PHONY: format lint sanity test-unit test-roles test-api test-cluster test-scenario test-build test-core-floor test-fast test test-long bench bench-backup
 format: venv ## format the Python code and sort its imports
 	ruff check -q --fix --select I . && ruff format .
 
@@ -103,6 +103,9 @@ test-long: $(READY) ## what takes too long for every change: a tenant's life, up
 
 bench: $(READY) ## measure one tenant (bare process, finished manifests, our module), the steps of its life, and its memory
 	cd $(TREE) && PYTHONPATH=$(TREE_ROOT) python tests/bench/run.py $(BENCH_ARGUMENTS)
+
+bench-backup: $(READY) ## measure backup and restore of one tenant with 10 000 and 100 000 keys
+	cd $(TREE) && PYTHONPATH=$(TREE_ROOT) python -m ansible_collections.hosted.kubernetes.tests.bench.backup
 
 ##### Artefacts
 

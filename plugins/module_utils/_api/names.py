@@ -34,6 +34,10 @@ ANNOTATION_REPLICAS: Final = "hosted-kubernetes.io/replicas"
 ANNOTATION_CONFIGURATION: Final = "hosted-kubernetes.io/configuration"
 ANNOTATION_ENCRYPTION: Final = "hosted-kubernetes.io/encryption"
 ANNOTATION_ENCRYPTED_WITH: Final = "hosted-kubernetes.io/encrypted-with"
+# Of a tenant whose data is being replaced, or whose restore was interrupted: nobody may wake it.
+ANNOTATION_RESTORE: Final = "hosted-kubernetes.io/restore"
+# The backup whose data it was given last.
+ANNOTATION_RESTORED: Final = "hosted-kubernetes.io/restored"
 GENERATOR_FINALIZER: Final = "hosted-kubernetes.io/kubeconfigs"
 
 

@@ -37,3 +37,11 @@ class DatastoreNoSpaceError(DatastoreError):
 
 class DatastoreTimeoutError(DatastoreError):
     """The store answers, but did not finish in time: no leader, no quorum, or a disk that is too slow."""
+
+
+class DatastoreCompactedError(DatastoreError):
+    """The store has dropped the revision that is being read: too much time passed. Nothing is wrong with it; begin again."""
+
+
+class DatastoreTooLargeError(DatastoreError):
+    """A request or an answer is larger than one of the sides takes."""

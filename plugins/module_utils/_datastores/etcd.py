@@ -48,6 +48,8 @@ _NOT_GRANTED: Final = (
     "etcdserver: role is not granted to the user",
     "etcdserver: permission is not granted to the role",
 )
+_COMPACTED: Final = "etcdserver: mvcc: required revision has been compacted"
+_REQUEST_TOO_LARGE: Final = ("etcdserver: request is too large", "etcdserver: too many operations in txn request")
 _UNAUTHENTICATED: Final = ("etcdserver: user name is empty", "etcdserver: invalid auth token")
 
 
@@ -296,6 +298,13 @@ class EtcdDriver:
 
     # Calls
 
+    def call(self, method: str, *, ignore: Sequence[str] = (), **fields: Any) -> Any:
+        """Make one call of etcd's API, such as call("Range", key=b"/"), as all of the driver's own: members in turn, repeated when etcd asks.
+
+        ignore: messages of etcd that mean None instead of an error. Raises DatastoreError.
+        """
+        return self._call(method, ignore=ignore, **fields)
+
     def _call(self, method: str, *, ignore: Sequence[str] = (), **fields: Any) -> Any:
         """Call a member, others in turn when it does not answer. ignore: etcd's messages that mean: already so."""
         deadline, pause_s = time.monotonic() + self._patience_s, 0.02
@@ -342,6 +351,13 @@ class EtcdDriver:
                 f"etcd at {where} is full (its quota is used up); compact, defragment, raise the quota, then disarm the alarm",
                 where=where,
             )
+        large = _too_large(code, details)
+        if large:
+            return errors.DatastoreTooLargeError(self.name, f"etcd at {where}: {large}", where=where)
+        if details == _COMPACTED:
+            return errors.DatastoreCompactedError(
+                self.name, f"etcd at {where} was compacted while it was read, so that the revision is gone; run again", where=where
+            )
         if details == _AUTH_OFF:
             return errors.DatastoreAuthenticationOffError(
                 self.name, f"etcd at {where} has authentication off, so tenants cannot be kept apart; enable it", where=where
@@ -379,6 +395,19 @@ def _repeatable(error: Any) -> bool:
     """Whether etcd asks to repeat: users or roles changed meanwhile, or an election is under way."""
     details = error.details() or ""
     return details == _OLD_REVISION or (error.code() == grpc.StatusCode.UNAVAILABLE and details.startswith("etcdserver:"))
+
+
+def _too_large(code: Any, details: str) -> str:
+    """Which message was too large and what to do; "" when none was."""
+    # The second is said by the server's gRPC, before etcd sees the request; the client's begins with "CLIENT:".
+    if details in _REQUEST_TOO_LARGE or details.startswith("grpc: received message larger than max"):
+        return (
+            f"refuses a write ({details.partition(': ')[2]}); give its members the --max-request-bytes and --max-txn-ops "
+            "of the etcd where the data comes from"
+        )
+    if code == grpc.StatusCode.RESOURCE_EXHAUSTED and "larger than max" in details:
+        return f"gives an answer that is too large ({details})"
+    return ""
 
 
 def _version_key(version: str) -> tuple[int, ...]:

@@ -31,8 +31,9 @@ MOST_BYTES: Final = 64 << 20
 """Of one answer."""
 
 _SERVICES: Final = {
-    "KV": {"Range": "Range", "Put": "Put", "DeleteRange": "DeleteRange", "Compact": "Compaction"},
+    "KV": {"Range": "Range", "Put": "Put", "DeleteRange": "DeleteRange", "Txn": "Txn", "Compact": "Compaction"},
     "Watch": {"Watch": "Watch"},
+    "Lease": {"LeaseGrant": "LeaseGrant", "LeaseTimeToLive": "LeaseTimeToLive"},
     "Auth": {
         "AuthEnable": "AuthEnable",
         "AuthStatus": "AuthStatus",

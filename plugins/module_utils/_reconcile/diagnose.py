@@ -12,7 +12,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._api import name
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.readiness import deployment_problem, pod_problem
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.facts import control_plane_addresses
-from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.observed import Desired, Observed, is_paused
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.observed import Desired, Observed, is_paused, restore_problem
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.plan import Cluster, Plan
 
 _RUN_AGAIN = "run the module tenant_control_plane again (or let the controller do it)"
@@ -37,6 +37,9 @@ def diagnose(desired: Desired, observed: Observed, plan: Plan | str, inside: str
         return Diagnosis("deletion", "the resource is being deleted", "finish it: module tenant_control_plane with state absent")
     if is_paused(observed.resource):
         return Diagnosis("paused", f"annotation {names.ANNOTATION_PAUSED} is set", "remove the annotation")
+    problem = restore_problem(observed.resource)
+    if problem:
+        return Diagnosis("restore", problem, "run module tenant_restore again")
     view = observed.datastore
     if desired.no_store:
         return Diagnosis("datastore", desired.no_store, "make room; module datastore_info shows the stores")

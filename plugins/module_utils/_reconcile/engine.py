@@ -37,6 +37,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.obser
     Desired,
     Observed,
     is_paused,
+    restore_problem,
 )
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.placement import place
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.plan import Barrier, Cluster, Plan
@@ -135,6 +136,9 @@ class Engine:
                 "annotation to let it be changed"
             )
             return run.outcome
+        problem = restore_problem(run.observed.resource)
+        if problem and not run.desired.held:
+            raise HostedKubernetesError(f"TenantControlPlane {run.desired.tenant.key}: {problem}")
         run.look_inside()
         plan = self._plan(run)
         run.outcome.deferred = plan.deferred

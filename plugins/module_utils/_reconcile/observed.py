@@ -25,6 +25,7 @@ class Desired:
     manage_resource: whether the call brings the definition (and so owns the resource's spec), or takes it as stored.
     body: what of the definition the call brings, when that is not all of it (a patch).
     no_store: why no DataStore could be chosen for it, "" when it has one.
+    held: keep it asleep whatever the definition says, because its data is being replaced.
     rollout_now: apply template differences that come from a newer engine, instead of deferring them.
     """
 
@@ -34,6 +35,7 @@ class Desired:
     renew_before: timedelta = timedelta(days=30)
     body: Json | None = field(default=None, repr=False)
     no_store: str = ""
+    held: bool = False
 
     @property
     def applied(self) -> Json:
@@ -186,3 +188,19 @@ def secret_record(observed: Observed, name: str) -> Json | None:
 def is_paused(resource: Json | None) -> bool:
     """Whether the user asked to leave this tenant alone."""
     return names.ANNOTATION_PAUSED in ((resource or {}).get("metadata", {}).get("annotations") or {})
+
+
+def restore_of(resource: Json | None) -> str | None:
+    """What a restore of this tenant has noted that is not finished; None when there is none."""
+    note: str | None = ((resource or {}).get("metadata", {}).get("annotations") or {}).get(names.ANNOTATION_RESTORE)
+    return note
+
+
+def restore_problem(resource: Json | None) -> str | None:
+    """Why nobody but the restore may change this tenant now, None when everybody may."""
+    if restore_of(resource) is None:
+        return None
+    return (
+        f"its data is being restored, or that was interrupted (annotation {names.ANNOTATION_RESTORE}); finish it with module tenant_restore, "
+        "which can be run again"
+    )

@@ -34,6 +34,7 @@ class Action(str, Enum):
     ISSUE = "issue"
     GRANT = "grant"
     PURGE = "purge"
+    RESTORE = "restore"
     REWRITE = "rewrite"
     SCALE = "scale"
     ROLLOUT = "rollout"

@@ -26,9 +26,13 @@ FIELD: Final = "spec.controlPlane.deployment.replicas"
 def settle(desired: Desired, observed: Observed) -> Desired:
     """Fill in the number that others have given the stored resource, where the definition names none; forget one that nobody named."""
     resource = observed.resource
+    if desired.held:
+        return replace(
+            desired, tenant=replace(desired.tenant, deployment=replace(desired.tenant.deployment, replicas=0, replicas_named=True))
+        )
     if resource is None or (desired.manage_resource and stored(desired.applied) is not None):
         return desired
-    given = None if _goes(desired, resource) else _named(resource)
+    given = None if _goes(desired, resource) else named(resource)
     deployment = replace(desired.tenant.deployment, replicas=DEFAULT_REPLICAS if given is None else given, replicas_named=given is not None)
     return replace(desired, tenant=replace(desired.tenant, deployment=deployment))
 
@@ -53,7 +57,7 @@ def stored(resource: Json) -> int | None:
     return value if isinstance(value, int) else None
 
 
-def _named(resource: Json) -> int | None:
+def named(resource: Json) -> int | None:
     """The number that somebody gave the resource; None for our own."""
     number = stored(resource)
     ours = (resource["metadata"].get("annotations") or {}).get(names.ANNOTATION_REPLICAS)

@@ -75,6 +75,16 @@ PHASES: Final[dict[str, tuple[Situation, str, Diagnosis]]] = {
         "",
         Diagnosis("deletion", "the resource is being deleted", "finish it: module tenant_control_plane with state absent"),
     ),
+    "restore": (
+        marked(annotations={names.ANNOTATION_RESTORE: "{}"}),
+        "",
+        Diagnosis(
+            "restore",
+            "its data is being restored, or that was interrupted (annotation hosted-kubernetes.io/restore); finish it with module tenant_restore, "
+            "which can be run again",
+            "run module tenant_restore again",
+        ),
+    ),
     "paused": (
         marked(annotations={names.ANNOTATION_PAUSED: ""}),
         "",

@@ -1,0 +1,53 @@
+# Copyright: hosted.kubernetes contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Options of the modules that write and read backups. Documented in plugins/doc_fragments/backup_target.py."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from ansible_collections.hosted.kubernetes.plugins.module_utils._ansible.module import ArgumentSpec
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import HostedKubernetesError
+
+if TYPE_CHECKING:
+    from ansible_collections.hosted.kubernetes.plugins.module_utils._backup.target import BackupTarget
+
+BACKUP_TARGET = ArgumentSpec(
+    options={
+        "directory": {"type": "path", "required": True},
+        "encryption_key_file": {"type": "path", "no_log": False},
+    },
+)
+
+
+def backup_target(params: Mapping[str, Any]) -> BackupTarget:
+    """The place that the options name."""
+    from ansible_collections.hosted.kubernetes.plugins.module_utils._backup.directory import DirectoryTarget
+
+    return DirectoryTarget(params["directory"])
+
+
+def encryption_key(params: Mapping[str, Any]) -> bytes | None:
+    """The key in the file that the options name; None when they name none. Raises HostedKubernetesError."""
+    from ansible_collections.hosted.kubernetes.plugins.module_utils._backup import encryption, errors
+    from ansible_collections.hosted.kubernetes.plugins.module_utils._host import private_files
+
+    path = params["encryption_key_file"]
+    if not path:
+        return None
+    content = private_files.read(path)
+    if content is None:
+        raise HostedKubernetesError(
+            f"encryption_key_file {path} does not exist; make one with: umask 077; openssl rand -base64 32 > {path}"
+        )
+    problem = private_files.problem(path)
+    if problem:
+        raise HostedKubernetesError(
+            f"encryption_key_file {path}: {problem}; chmod 600 {path}, or use a new key if somebody may have read it"
+        )
+    try:
+        return encryption.read_key(content)
+    except errors.EncryptionKeyError as error:
+        raise HostedKubernetesError(f"encryption_key_file {path}: {error.msg}") from error
