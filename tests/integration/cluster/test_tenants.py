@@ -463,7 +463,7 @@ def test_a_real_autoscaler_takes_the_replicas_and_gives_them_back(fleet: Fleet, 
         spec = {"scaleTargetRef": target, "minReplicas": number, "maxReplicas": number}
         autoscaler = {"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": metadata, "spec": spec}
         fleet.client.create(autoscaler)
-        _until(fleet, kind, lambda live, wanted=number: _replicas(live) == wanted)
+        _wait_for_replicas(fleet, kind, number)
         fleet.run(unnamed)
         assert not fleet.run(unnamed).changed
         deployment = fleet.client.get(resource_of("Deployment"), "blue", NAMESPACE)
@@ -480,13 +480,13 @@ def _replicas(live: Json) -> int:
     return int(spec.get("controlPlane", {}).get("deployment", spec).get("replicas", 0))
 
 
-def _until(fleet: Fleet, kind: str, predicate: Callable[[Json], bool]) -> None:
+def _wait_for_replicas(fleet: Fleet, kind: str, number: int) -> None:
     wait_for(
         fleet.client,
         resource_of(kind),
         "blue",
         NAMESPACE,
-        predicate=lambda live: live is not None and predicate(live),
+        predicate=lambda live: live is not None and _replicas(live) == number,
         deadline=time.monotonic() + 90,
     )
 
