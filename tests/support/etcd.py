@@ -11,6 +11,7 @@ import secrets
 import ssl
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from ansible_collections.hosted.kubernetes.tests.support.bundle import binary
@@ -58,10 +59,8 @@ def running_members(bundle: Path, directory: Path, count: int, *flags: str) -> I
         for index, member in enumerate(members):
             argv = _argv(bundle, directory, member, peers, f"m{index}", flags)
             # The first ones serve only once a majority of them runs.
-            is_last = index == count - 1
-            stack.enter_context(
-                running(argv, directory / f"etcd-m{index}.log", lambda is_last=is_last: not is_last or all(map(_is_healthy, members)))
-            )
+            awaited = members if index == count - 1 else []
+            stack.enter_context(running(argv, directory / f"etcd-m{index}.log", partial(_are_healthy, awaited)))
         yield members
 
 
@@ -93,6 +92,10 @@ def _tls_flags(authority: Authority | None) -> list[str]:
         f"--trusted-ca-file={authority.pair.certificate}",
         "--client-cert-auth",
     ]
+
+
+def _are_healthy(members: Sequence[Etcd]) -> bool:
+    return all(map(_is_healthy, members))
 
 
 def _is_healthy(etcd: Etcd) -> bool:
