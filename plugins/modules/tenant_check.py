@@ -24,7 +24,8 @@ description:
     tenant at the same time would disturb each other.
 options:
   minimum_nodes:
-    description: How many workers must have joined.
+    description:
+      - How many workers must have joined. V(0) is content with a tenant that has none; what runs on workers is not looked at then.
     type: int
     default: 1
   image:

@@ -132,6 +132,7 @@ class _Looked:
 
     def __init__(self, client: Client, options: Options, report: Report) -> None:
         self._client, self._options, self._report = client, options, report
+        self._is_empty = False
 
     def nodes(self) -> str:
         minimum = self._options.minimum_nodes
@@ -143,11 +144,17 @@ class _Looked:
             return pure.joined([*found.problems, *([f"{len(objects)} of at least {minimum} nodes have joined"] if few else [])])
 
         objects = self._wait("Node", "", "workers", problems)
+        self._is_empty = not objects
+        if self._is_empty:
+            return "no worker has joined, and none is asked for"
         found = pure.workers(objects.values())
         cordoned = f"; left out, since cordoned: {', '.join(found.cordoned)}" if found.cordoned else ""
         return f"{len(found.ready)} Ready: {', '.join(found.ready)}{cordoned}"
 
     def system(self) -> str:
+        if self._is_empty:
+            return "not looked at: it runs on workers, and there is none"
+
         def problems(objects: Objects) -> str:
             return pure.joined(
                 f"{found['kind']} {name}: {reason}" for (_unused, name), found in objects.items() if (reason := problem(found))

@@ -8,11 +8,12 @@ from __future__ import annotations
 import base64
 import json
 import re
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
@@ -21,6 +22,11 @@ from ansible_collections.hosted.kubernetes.tests.support.apiserver import ApiSer
 from ansible_collections.hosted.kubernetes.tests.support.etcd import running_etcd
 from ansible_collections.hosted.kubernetes.tests.support.playbooks import PlaybookRun, run_playbook
 from ansible_collections.hosted.kubernetes.tests.support.tenants import Ground, Tenant
+
+OFF: Final = "ansible_connection=ssh ansible_host=127.0.0.1 ansible_port=1"
+ON: Final = f"ansible_connection=local ansible_become=false ansible_python_interpreter={sys.executable}"
+# Of no use to a play: what runs on the controller has to know how by itself.
+CONTROLLER: Final = f"localhost {OFF} ansible_python_interpreter=/nowhere"
 
 
 @pytest.fixture
@@ -53,7 +59,7 @@ def run(folder: Path, pair: tuple[Tenant, Tenant], plays: list[Json], *options: 
         f"worker-{tenant.name} ansible_connection=local worker_tenant={tenant.name} worker_namespace={tenant.namespace}"
         for tenant in (good, bad)
     )
-    (folder / "inventory").write_text(f"localhost ansible_connection=local\n[workers]\n{hosts}\n", encoding="utf-8")
+    (folder / "inventory").write_text(f"{CONTROLLER}\n[workers]\n{hosts}\n", encoding="utf-8")
     return run_playbook(folder / "plays.yml", *options, inventory=str(folder / "inventory"), **variables(folder, pair))
 
 
@@ -106,15 +112,39 @@ def test_a_check_of_flannel_needs_no_kubeconfig_that_is_still_good(bundle: Path,
         ended = server.authority.client("ended", ("system:masters",), timedelta(seconds=-1))
         server.write_kubeconfig(tmp_path / "acme.kubeconfig", ended)
         wanted = tenant.definition({"controlPlane.deployment.replicas": 1})
-        folder: Json = {"tenant_control_plane_kubeconfig_dir": str(tmp_path)}
+        (tmp_path / "inventory").write_text(f"{CONTROLLER}\n", encoding="utf-8")
         done = run_playbook(
             "hosted.kubernetes.tenant",
             "--check",
             "--diff",
+            inventory=str(tmp_path / "inventory"),
             management_cluster_kubeconfig=str(tenant.ground.kubeconfig),
             tenant_control_plane_definitions=[wanted],
-            **folder,
+            tenant_control_plane_kubeconfig_dir=str(tmp_path),
         )
     assert done.status == 0, done.output
     assert "flannel | Keep its objects in the cluster and wait until it runs on every node that is up" in done.changed_tasks[-1]
     assert f"value: {server.host}" in done.text or f"'{server.host}'" in done.text
+
+
+@pytest.mark.parametrize(
+    ("hosts", "left"),
+    [
+        ({"main": ON, "off": OFF, "on": ON}, ["localhost", "main", "on"]),
+        ({"main": ON, "off": OFF}, ["localhost", "main"]),
+        ({"main": OFF, "on": ON}, []),
+    ],
+)
+def test_a_worker_that_cannot_be_reached_is_left_out_by_the_preflight(
+    bundle: Path, tmp_path: Path, hosts: dict[str, str], left: list[str]
+) -> None:
+    main, *workers = [f"{name} {how}" for name, how in hosts.items()]
+    lines = [CONTROLLER, "[management]", main, "[workers]", *workers, ""]
+    (tmp_path / "inventory").write_text("\n".join(lines), encoding="utf-8")
+    said = {"name": "Say", "ansible.builtin.debug": {"msg": "{{ inventory_hostname }} goes on"}}
+    after = {"name": "After", "hosts": "localhost:all", "gather_facts": False, "tasks": [said]}
+    (tmp_path / "plays.yml").write_text(json.dumps([play("preflight"), after]), encoding="utf-8")
+    done = run_playbook(tmp_path / "plays.yml", inventory=str(tmp_path / "inventory"), bundle_dir=str(bundle))
+    assert done.status != 0, done.output
+    assert "(127.0.0.1): cannot log in as the present user and become root" in done.text, done.output
+    assert sorted(set(re.findall(r'msg"?: "?(\S+) goes on', done.output))) == left
