@@ -112,7 +112,7 @@ def test_a_dual_stack_server_gives_dns_an_address_of_each_family_in_the_users_or
 
 
 @pytest.mark.usefixtures("applied")
-def test_eight_lists_and_five_reads_see_every_object(api_server: ApiServer, recorded: Json) -> None:
+def test_eight_lists_and_six_reads_see_every_object(api_server: ApiServer, recorded: Json) -> None:
     wanted = {ObjectRef.of(obj) for obj in _wanted(recorded["version"], WITH_KONNECTIVITY)}
     seen = {ref for ref in READ_OBJECTS if ref in wanted and api_server.request("GET", _path(_manifest(ref)))}
     for api_version, kind in LISTED_KINDS:
