@@ -5,13 +5,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import InvalidError
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import KAMAJI_API_VERSION, Json
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.shape import without_nulls
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.share import Share, share_of
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.tenant_control_plane import KIND
-from ansible_collections.hosted.kubernetes.plugins.module_utils._api.validate import problems
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.validate import has_shape, node_ports, problems
 
 
 def complete(definition: Any, namespace: str) -> Json:
@@ -34,17 +38,50 @@ def check_all(definitions: Sequence[Json], stored: Sequence[Json]) -> None:
     """
     found: list[str] = []
     tenants = {_key(item): item for item in stored}
+    counts = Counter(map(_key, definitions))
+    neighbours = _Neighbours({**tenants, **{_key(item): _with_status(item, tenants) for item in definitions if has_shape(item)}})
     for definition in definitions:
         key, subject = _key(definition), "TenantControlPlane {}/{}".format(*_key(definition))
-        if sum(_key(other) == key for other in definitions) > 1:
+        if counts[key] > 1:
             found.append(f"{subject}: is defined twice in this call; merge the two definitions")
-        others = {**tenants, **{_key(other): _with_status(other, tenants) for other in definitions}}
-        others.pop(key)
-        reasons = problems(definition, live=tenants.get(key), others=tuple(others.values()))
+        live = tenants.get(key)
+        reasons = problems(definition, live=live, others=neighbours.of(definition, live))
         found += [f"{subject}: {reason}" for reason in reasons]
     if found:
         unique = list(dict.fromkeys(found))
         raise InvalidError("; ".join(unique), problems=unique)
+
+
+class _Neighbours:
+    """Tenants by the names and ports that only one of them can have."""
+
+    def __init__(self, tenants: Mapping[tuple[str, str], Json]) -> None:
+        self._tenants = tenants
+
+    def of(self, definition: Json, live: Json | None) -> Iterator[Json]:
+        """Those that have one of them in common with a definition, in order. Nothing is looked up before the first is asked for."""
+        claims = _claims(definition, share_of(definition, (live or {}).get("status")))
+        near = {key for claim in claims for key in self._by_claim[claim]} - {_key(definition)}
+        for key in sorted(near, key=self._positions.__getitem__):
+            yield self._tenants[key]
+
+    @cached_property
+    def _positions(self) -> dict[tuple[str, str], int]:
+        return {key: position for position, key in enumerate(self._tenants)}
+
+    @cached_property
+    def _by_claim(self) -> dict[tuple[str, str | int], list[tuple[str, str]]]:
+        found: dict[tuple[str, str | int], list[tuple[str, str]]] = defaultdict(list)
+        for key, tenant in self._tenants.items():
+            for claim in _claims(tenant, share_of(tenant)):
+                found[claim].append(key)
+        return found
+
+
+def _claims(tenant: Json, share: Share) -> Iterator[tuple[str, str | int]]:
+    yield "schema", share.schema
+    yield "user", share.user
+    yield from (("port", port) for port in node_ports(without_nulls(tenant.get("spec") or {})))
 
 
 def _with_status(definition: Json, stored: Mapping[tuple[str, str], Json]) -> Json:

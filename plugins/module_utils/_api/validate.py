@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final, TypeAlias
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api import labels, versions
@@ -50,11 +50,11 @@ _OVERRIDDEN: Final = re.compile(r"[a-z0-9.-]*/[a-z0-9]+")
 _HOSTNAME: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*(:\d{1,5})?")
 
 
-def problems(definition: Json, *, live: Json | None = None, others: Sequence[Json] = ()) -> list[str]:
+def problems(definition: Json, *, live: Json | None = None, others: Iterable[Json] = ()) -> list[str]:
     """Return what is wrong with a definition; empty when it is valid.
 
     live: the stored object of the same name, for what may not change. others: definitions or objects of other tenants
-    of the same management cluster, for names and ports that only one of them can have.
+    of the same management cluster, for names and ports that only one of them can have; read only once the definition has its shape.
     """
     found = [*_identity_problems(definition)]
     spec = without_nulls(definition.get("spec")) if isinstance(definition, dict) else None
@@ -74,6 +74,12 @@ def problems(definition: Json, *, live: Json | None = None, others: Sequence[Jso
     for other in others:
         found += _neighbour_problems(definition, spec, live, other)
     return found
+
+
+def has_shape(definition: Json) -> bool:
+    """Whether the fields of a definition are known and of their types, so that it can be compared with others."""
+    spec = without_nulls(definition.get("spec"))
+    return isinstance(spec, dict) and next(iter(shape_problems("spec", spec, "Spec", FIELDS)), None) is None
 
 
 # Identity
@@ -501,13 +507,14 @@ def _neighbour_problems(definition: Json, spec: Json, live: Json | None, other: 
         same_schema = share.schema == taken.schema
         field, value = ("dataStoreSchema", share.schema) if same_schema else ("dataStoreUsername", share.user)
         yield f"spec.{field} {shown(value)} is that of {KIND} {theirs} in the same DataStore; choose another one"
-    shared = _node_ports(spec) & _node_ports(neighbour)
+    shared = node_ports(spec) & node_ports(neighbour)
     if shared:
         numbers = ", ".join(map(str, sorted(shared)))
         yield f"node port {numbers} (spec.networkProfile.port, spec.addons.konnectivity.server.port) is that of {KIND} {theirs}; choose another one"
 
 
-def _node_ports(spec: Json) -> set[int]:
+def node_ports(spec: Json) -> set[int]:
+    """The ports of every node of the management cluster that a tenant takes."""
     if _get(_get(spec, "controlPlane"), "service").get("serviceType") != "NodePort":
         return set()
     tunnel = _tunnel_port(spec)
