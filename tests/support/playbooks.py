@@ -67,8 +67,11 @@ def environment() -> dict[str, str]:
     return {**own, "ANSIBLE_COLLECTIONS_PATH": str(COLLECTION.parents[2]), "ANSIBLE_NOCOLOR": "1", "ANSIBLE_PIPELINING": "1"}
 
 
-def run_command(arguments: Sequence[str]) -> PlaybookRun:
-    done = subprocess.run(arguments, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+def run_command(arguments: Sequence[str], **more: str) -> PlaybookRun:
+    """Run it. more: variables of the environment."""
+    done = subprocess.run(
+        arguments, env={**environment(), **more}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+    )
     return PlaybookRun(done.returncode, done.stdout)
 
 

@@ -20,7 +20,7 @@ import pytest
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json
 from ansible_collections.hosted.kubernetes.tests.support.apiserver import ApiServer, prepare, running_prepared
 from ansible_collections.hosted.kubernetes.tests.support.etcd import running_etcd
-from ansible_collections.hosted.kubernetes.tests.support.playbooks import PlaybookRun, run_playbook
+from ansible_collections.hosted.kubernetes.tests.support.playbooks import PlaybookRun, command, run_command, run_playbook
 from ansible_collections.hosted.kubernetes.tests.support.tenants import Ground, Tenant
 
 OFF: Final = "ansible_connection=ssh ansible_host=127.0.0.1 ansible_port=1"
@@ -148,3 +148,24 @@ def test_a_worker_that_cannot_be_reached_is_left_out_by_the_preflight(
     assert done.status != 0, done.output
     assert "(127.0.0.1): cannot log in as the present user and become root" in done.text, done.output
     assert sorted(set(re.findall(r'msg"?: "?(\S+) goes on', done.output))) == left
+
+
+def test_a_management_cluster_of_the_environment_needs_no_kubeconfig(bundle: Path, api_server: ApiServer) -> None:
+    variables: Json = {"management_cluster_kubeconfig": "", "bundle_dir": str(bundle)}
+    where = {
+        "K8S_AUTH_HOST": api_server.url,
+        "K8S_AUTH_SSL_CA_CERT": str(api_server.authority.pair.certificate),
+        "K8S_AUTH_CERT_FILE": str(api_server.admin.certificate),
+        "K8S_AUTH_KEY_FILE": str(api_server.admin.key),
+    }
+    for arguments in (
+        ["hosted.kubernetes.preflight"],
+        ["hosted.kubernetes.management_cluster"],
+        ["hosted.kubernetes.management_cluster", "--check"],
+    ):
+        done = run_command(command(*arguments, variables=variables), **where)
+        assert done.status == 0, done.output
+    assert "probe | Wait for the API server and check its version" in done.output
+    done = run_command(command("hosted.kubernetes.preflight", variables=variables))
+    assert done.status == 2
+    assert "or leave it empty and set K8S_AUTH_HOST or K8S_AUTH_KUBECONFIG" in done.text
