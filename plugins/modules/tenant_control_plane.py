@@ -88,6 +88,12 @@ options:
     description: How long the whole call may wait, in seconds.
     type: int
     default: 300
+  log:
+    description:
+      - File to which the phases of each tenant that is being changed are added as they come, and whom the call waits for, on the host where
+        this module runs.
+      - When that is the controller, and the task has no C(become), they are shown as they come, also without this option.
+    type: path
 extends_documentation_fragment:
   - hosted.kubernetes.management_cluster
   - hosted.kubernetes.attributes
@@ -180,6 +186,7 @@ tenants:
       type: str
 """
 
+from contextlib import ExitStack
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -207,6 +214,7 @@ SPEC = MANAGEMENT_CLUSTER.merge(
             "wait": {"type": "bool", "default": True},
             "wait_exposed": {"type": "bool", "default": True},
             "wait_timeout": {"type": "int", "default": 300},
+            "log": {"type": "path"},
         },
         mutually_exclusive=[["definition", "src", "name"]],
         required_one_of=[["definition", "src", "name"]],
@@ -215,6 +223,7 @@ SPEC = MANAGEMENT_CLUSTER.merge(
 
 
 def main_with(module: AnsibleModule) -> dict[str, Any]:
+    from ansible_collections.hosted.kubernetes.plugins.module_utils._host.bundle.progress import ProgressLog
     from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.connection import ConnectionOptions, connect
     from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile import call
 
@@ -229,16 +238,25 @@ def main_with(module: AnsibleModule) -> dict[str, Any]:
         renew_before_days=params["renew_before"],
         force=params["force"],
     )
-    settings = call.Settings(
-        holder=holder(),
-        say=module.warn,
-        check=module.check_mode,
-        wait=params["wait"],
-        wait_exposed=params["wait_exposed"],
-        timeout_s=params["wait_timeout"],
-        max_starting=params["max_starting"],
-    )
-    with connect(ConnectionOptions(**connection_options(params))) as client:
+    with ExitStack() as stack:
+        log = stack.enter_context(ProgressLog(params["log"])) if params["log"] else None
+        tell = log.step if log else (lambda _text: None)
+
+        def say(text: str) -> None:
+            module.warn(text)
+            tell(text)
+
+        settings = call.Settings(
+            holder=holder(),
+            say=say,
+            tell=tell,
+            check=module.check_mode,
+            wait=params["wait"],
+            wait_exposed=params["wait_exposed"],
+            timeout_s=params["wait_timeout"],
+            max_starting=params["max_starting"],
+        )
+        client = stack.enter_context(connect(ConnectionOptions(**connection_options(params))))
         return call.run(client, request, settings)
 
 

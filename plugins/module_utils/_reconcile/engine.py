@@ -53,7 +53,8 @@ _FEWEST_STARTING: Final = 2
 class Settings:
     """How a call works. holder: who we are, for Leases. max_starting: API servers that start at a time; 0 derives it.
 
-    wait_exposed: with wait, whether published endpoints must answer from here too.
+    wait_exposed: with wait, whether published endpoints must answer from here too. say: is told, from any thread, what the user must know;
+    tell: the phases of each tenant that is being changed.
     """
 
     holder: str
@@ -64,6 +65,7 @@ class Settings:
     max_starting: int = 0
     now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
     say: Callable[[str], None] = field(default=lambda _text: None)
+    tell: Callable[[str], None] = field(default=lambda _text: None)
     after_change: Callable[[int], None] = field(default=lambda _count: None)
 
 
@@ -121,7 +123,10 @@ class Engine:
         context.working.take(desired.tenant.key)
         try:
             with TenantRun(context, desired, observed) as run:
-                return _guarded(desired.tenant.key, lambda: self._run(run), run.outcome)
+                outcome = _guarded(desired.tenant.key, lambda: self._run(run), run.outcome)
+            if not self._settings.check and (outcome.changes or outcome.error):
+                context.tell(f"{desired.tenant.key}: {outcome.error or 'done'}")
+            return outcome
         finally:
             context.working.give_back(desired.tenant.key)
 
@@ -184,7 +189,7 @@ class Engine:
             driver_of=stores.driver,
             with_stores=with_stores,
             now=self._settings.now,
-            say=self._settings.say,
+            tell=self._settings.tell,
             deadline=time.monotonic() + self._settings.timeout_s,
             working=Slots(_TENANTS_AT_ONCE),
             starting=Slots(self._settings.max_starting or self._free_processors),

@@ -70,7 +70,7 @@ class Context:
     driver_of: Callable[[str], Driver]
     with_stores: Callable[[Desired, Observed], Observed]
     now: Callable[[], datetime]
-    say: Callable[[str], None]
+    tell: Callable[[str], None]
     deadline: float
     working: Slots
     starting: Slots
@@ -106,6 +106,7 @@ class TenantRun:
         self._inside: Client | None = None
         self._planned: tuple[Observed, Plan] | None = None
         self._exposed = False
+        self._told = ""
         self._pods_before: frozenset[str] = frozenset()
         self._no_access: HostedKubernetesError | None = None
         self._looked_up: set[ObjectRef] = set()
@@ -490,6 +491,10 @@ class TenantRun:
 
     @contextmanager
     def _timed(self, phase: str) -> Iterator[None]:
+        """Measure what belongs to a phase, and tell of it when it is another one of a tenant that is being changed."""
+        if self.outcome.changes and phase != self._told:
+            self._told = phase
+            self.context.tell(f"{self.desired.tenant.key}: {phase}")
         started = time.monotonic()
         try:
             yield

@@ -9,17 +9,22 @@ import base64
 import json
 import re
 import sys
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.lease import TenantLease
+from ansible_collections.hosted.kubernetes.plugins.modules import tenant_control_plane
 from ansible_collections.hosted.kubernetes.tests.support.apiserver import ApiServer, prepare, running_prepared
 from ansible_collections.hosted.kubernetes.tests.support.etcd import running_etcd
+from ansible_collections.hosted.kubernetes.tests.support.modules import run_module
 from ansible_collections.hosted.kubernetes.tests.support.playbooks import PlaybookRun, command, run_command, run_playbook
 from ansible_collections.hosted.kubernetes.tests.support.tenants import Ground, Tenant
 
@@ -44,6 +49,7 @@ def variables(folder: Path, pair: tuple[Tenant, Tenant]) -> Json:
     (folder / "manifest.json").write_text("{}", encoding="utf-8")
     return {
         "management_cluster_kubeconfig": str(good.ground.kubeconfig),
+        "worker_management_kubeconfig": str(good.ground.kubeconfig),
         "tenant_control_plane_definitions": [bad.definition({"dataStore": "nowhere"}), good.definition()],
         "tenant_control_plane_kubeconfig_dir": str(folder),
         "tenant_control_plane_wait_timeout": 30,
@@ -77,6 +83,9 @@ def test_one_tenant_that_fails_holds_up_neither_the_others_nor_their_workers(tmp
     assert "Tenant good sleeps" in done.text
     assert "worker-bad :" not in done.output
     assert "Tenant bad" not in done.text
+    # Steps are shown while the module runs: of those that are changed, and what is wrong with the others.
+    assert re.search(rf"(?s)\n  {good.key}: foundation\n.*\n  {good.key}: done\n", done.output)
+    assert f"\n  {bad.key}: {told}" in done.output
 
     done = run(tmp_path, pair, [play("tenant"), play("worker")])
     assert done.status == 2
@@ -169,3 +178,27 @@ def test_a_management_cluster_of_the_environment_needs_no_kubeconfig(bundle: Pat
     done = run_command(command("hosted.kubernetes.preflight", variables=variables))
     assert done.status == 2
     assert "or leave it empty and set K8S_AUTH_HOST or K8S_AUTH_KUBECONFIG" in done.text
+
+
+def test_whom_a_call_waits_for_is_shown_while_it_waits(tmp_path: Path, tenant: Tenant) -> None:
+    tenant.run()
+    tenant.delete("Service")
+    log = tmp_path / "steps.log"
+    arguments: Json = {"kubeconfig": str(tenant.ground.kubeconfig), "definition": tenant.definition(), "wait_timeout": 30, "log": str(log)}
+    held = TenantLease(
+        tenant.ground.client,
+        tenant.namespace,
+        tenant.name,
+        holder="somebody",
+        now=lambda: datetime.now(UTC),
+        wait_s=5,
+        say=lambda _text: None,
+    )
+    with ThreadPoolExecutor(1) as pool:
+        with held:
+            running = pool.submit(run_module, tenant_control_plane.main, arguments)
+            while not (log.exists() and f"waiting for somebody, who is working on {tenant.key}" in log.read_text(encoding="utf-8")):
+                assert not running.done(), running.result()
+                time.sleep(0.05)
+        assert running.result()["changed"]
+    assert log.read_text(encoding="utf-8").splitlines()[-1] == f"== {tenant.key}: done"
