@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import ObjectRef, resource_of
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json, ObjectRef, resource_of
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.client import Client
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.connection import ConnectionOptions, connect
 from ansible_collections.hosted.kubernetes.plugins.modules import manifest
@@ -270,7 +270,7 @@ def test_a_daemon_set_is_not_waited_for_on_lost_nodes(run: Run, client: Client, 
     """The test does what a kubelet, which stopped later, and the controllers have done."""
     node = f"lost-{namespace}"
     ready = {"type": "Ready", "status": "Unknown", "reason": "NodeStatusUnknown", "message": "Kubelet stopped posting node status."}
-    template = {"metadata": {"labels": {"app": "a"}}, "spec": {"containers": [{"name": "a", "image": "a"}]}}
+    template: Json = {"metadata": {"labels": {"app": "a"}}, "spec": {"containers": [{"name": "a", "image": "a"}]}}
     daemon_set = {
         "apiVersion": "apps/v1",
         "kind": "DaemonSet",
@@ -291,7 +291,9 @@ def test_a_daemon_set_is_not_waited_for_on_lost_nodes(run: Run, client: Client, 
         client.merge_patch(ObjectRef("v1", "Node", "", node), {"status": {"conditions": [ready]}}, subresource="status")
         again = run(daemon_set, wait_timeout=1)
         assert not again["changed"]
-        assert f"DaemonSet {namespace}/a: is not waited for on nodes that are not ready: {node}; look at these hosts" in again["warnings"]
+        assert f"DaemonSet {namespace}/a: is not waited for on nodes that are not ready: {node}; look at these hosts" in str(
+            again["warnings"]
+        )
     finally:
         client.delete(resource_of("Node"), node)
 

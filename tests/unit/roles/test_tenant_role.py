@@ -84,3 +84,23 @@ def test_directories_of_volumes_on_hosts_that_are_not_there(tmp_path: Path) -> N
 
     assert done.status == 2
     assert "datastore_local_volumes names hosts that are not in the inventory: management-1" in done.text
+
+
+def test_empty_texts_of_a_survey_are_unset(tmp_path: Path) -> None:
+    names = (
+        "state",
+        "namespace",
+        "rollout",
+        "force",
+        "max_starting",
+        "wait_exposed",
+        "wait_timeout",
+        "kubeconfig_lifetime",
+        "renew_before",
+    )
+    empty: dict[str, Any] = {f"tenant_control_plane_{name}": "" for name in (*names, "adoption", "context")}
+    empty["tenant_control_plane_kubeconfig"] = str(tmp_path / "not-yet")
+    done = run_playbook("hosted.kubernetes.tenant", "--check", tenant_control_plane_definitions=[definition("acme", "")], **empty)
+
+    assert done.status == 0, done.output
+    assert "A real run keeps present: acme." in done.text
