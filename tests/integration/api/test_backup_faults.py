@@ -20,7 +20,6 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._api import name
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import HostedKubernetesError
 from ansible_collections.hosted.kubernetes.plugins.module_utils._backup.errors import BackupError
 from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.errors import DatastoreError
-from ansible_collections.hosted.kubernetes.tests.support import certificates
 from ansible_collections.hosted.kubernetes.tests.support.backups import (
     content,
     do_backup,
@@ -135,7 +134,6 @@ def relogin(tenant: Tenant, etcd: Etcd, pair: Pair) -> None:
 def test_login_that_is_refused(
     other_store: tuple[Tenant, contextlib.ExitStack],
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
     user: str,
     lifetime: timedelta,
     problem: str,
@@ -148,8 +146,7 @@ def test_login_that_is_refused(
     fill(tenant.ground.driver, tenant.isolation, 10)
     before, good = fingerprint(tenant.ground.driver, tenant.isolation), replace(etcd.root)
     kept = {path: path.read_bytes() for path in (good.certificate, good.key)}
-    monkeypatch.setattr(certificates, "_LIFETIME", lifetime)
-    relogin(tenant, etcd, etcd.authority.client(user))
+    relogin(tenant, etcd, etcd.authority.client(user, lifetime=lifetime))
     for path, text in kept.items():
         path.write_bytes(text)
     for check in (True, False):

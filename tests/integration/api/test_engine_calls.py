@@ -172,9 +172,9 @@ def test_a_lease_is_renewed_while_work_goes_on(tenant: Tenant, monkeypatch: pyte
 
 
 def test_a_living_holder_whose_clock_is_behind_keeps_its_lease(tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+    tenant.run()
     monkeypatch.setattr(lease_module, "_RENEW_S", 0.05)
     monkeypatch.setattr(lease_module, "DURATION_S", 1)
-    tenant.run()
     with lease(tenant, "behind", now=later(-40)):
         other = lease(tenant, "other")
         until = time.monotonic() + 2
@@ -184,8 +184,8 @@ def test_a_living_holder_whose_clock_is_behind_keeps_its_lease(tenant: Tenant, m
 
 
 def test_a_dead_holder_whose_clock_is_ahead_is_found_out(tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lease_module, "DURATION_S", 1)
     tenant.run()
+    monkeypatch.setattr(lease_module, "DURATION_S", 1)
     lease(tenant, "ahead", now=later(40))._acquire()
     other = lease(tenant, "other", wait_s=5)
     assert other._try() == "ahead"

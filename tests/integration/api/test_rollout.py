@@ -377,7 +377,7 @@ def test_one_that_does_not_go_on_cannot_be_paused(standing: Fleet) -> None:
 
 
 def test_one_that_shall_not_go_on_is_forgotten(fleet: Fleet) -> None:
-    fleet.keep_out(0)
+    fleet.break_one(0)
     fleet.failed()
     assert fleet.record()
     assert fleet.run(state="absent", check=True).changed
