@@ -32,8 +32,9 @@ DISARM: Final = "disarm"
 # A member is worth its turn when this share of its file, and so many bytes, are free.
 _FREE_SHARE: Final = 0.25
 _FREE_BYTES: Final = 4 << 20
-# An alarm that is disarmed while so much of the quota is used would be back at once.
-_STILL_FULL: Final = 0.95
+# An alarm that is disarmed while so much of the quota is used would be back at once: data that fills it leaves a few percent, since pages are not
+# filled to the end.
+_STILL_FULL: Final = 0.9
 
 
 @dataclass(frozen=True)

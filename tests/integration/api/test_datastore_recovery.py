@@ -44,7 +44,17 @@ class Store:
                 self.driver._call("Put", key=b"/tenant/key" + (b"" if history else b"%d" % count), value=VALUE)
                 count += 1
         assert count < 1000
+        for member in self.members:
+            self._wait_for_alarm(member)
         return 1 if history else count
+
+    def _wait_for_alarm(self, member: Etcd) -> None:
+        """Until a member knows that the store is full, which another one may have found out."""
+        end = time.monotonic() + 20
+        with contextlib.closing(open_driver(member)) as driver:
+            while not driver.probe().alarms:
+                assert time.monotonic() < end
+                time.sleep(0.05)
 
     def keys(self) -> int:
         return int(self.driver._call("Range", key=b"/tenant/", range_end=b"/tenant0", count_only=True).count)
