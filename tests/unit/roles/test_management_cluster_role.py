@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -53,7 +54,7 @@ def test_certificates_are_renewed_when_the_first_of_them_ends_soon(tmp_path: Pat
     path = tmp_path / "renews.json"
     play = [{"hosts": "localhost", "connection": "local", "gather_facts": False, "vars_files": files, "tasks": [task]}]
     path.write_text(json.dumps(play), encoding="utf-8")
-    given = {"__management_cluster_certificates": {"stdout": found}, "management_cluster_renew_before_days": before_days}
+    given: dict[str, Any] = {"__management_cluster_certificates": {"stdout": found}, "management_cluster_renew_before_days": before_days}
     done = run_playbook(path, **given)
     assert done.status == 0, done.output
     assert ("they are renewed" in done.text) is renews

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.hosted.kubernetes.plugins.module_utils._host import system
+from ansible_collections.hosted.kubernetes.plugins.module_utils._host import system, tools
 from ansible_collections.hosted.kubernetes.plugins.module_utils._host.system import Seen, Wanted
 
 WANTED = Wanted(kernel_modules=["overlay", "br_netfilter"], sysctls={"net.ipv4.ip_forward": "1"}, swap_off=True)
@@ -117,7 +117,7 @@ def test_a_unit_is_masked_before_its_swap_is_switched_off(tmp_path: Path, monkey
         tool = tmp_path / name
         tool.write_text(f'#!/bin/sh\necho "{name} $*" >>{tmp_path}/called\n')
         tool.chmod(0o755)
-    monkeypatch.setattr(system.tools, "PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setattr(tools, "PATH", f"{tmp_path}:/usr/bin:/bin")
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     system.apply(system.plan(WANTED, replace(READY, swaps=["/dev/zram0"], swap_units=["dev-zram0.swap"])))
     assert (tmp_path / "called").read_text() == "systemctl mask dev-zram0.swap\nswapoff /dev/zram0\n"
