@@ -72,10 +72,11 @@ test-api: $(READY) ## tests against a real API server and etcd from the bundle, 
 	@tools/test-servers
 	$(PYTEST) $(SPREAD) tests/integration/api $(PYTEST_ARGUMENTS)
 
-# A prober's requests fail on a machine that is busy with something else: that is measured by test-long.
-MEASURED = no_request_fails
+# What belongs to test-long: a prober's requests fail on a machine that is busy with something else, and the others take minutes for what
+# the API lane shows too, there without real pods.
+LONG = no_request_fails or every_single_change or real_autoscaler
 test-cluster: $(READY) ## tests against real clusters on lab machines
-	$(PYTEST) tests/integration/cluster -k "not $(MEASURED)" $(PYTEST_ARGUMENTS)
+	$(PYTEST) tests/integration/cluster -k "not ($(LONG))" $(PYTEST_ARGUMENTS)
 
 test-scenario: $(READY) ## the main job end to end: molecule scenario default on machines of its own
 	cd $(TREE) && molecule test --scenario-name default
@@ -85,7 +86,7 @@ test-build: $(READY) ## build the collection, install it elsewhere, use it by fu
 
 # Only what meets ansible-core; of the long files only what runs a module or a playbook.
 FLOOR_UNITS = $(addprefix tests/unit/,action callback filter roles module_utils/_ansible)
-LONG_FILES = adopt or rollout or kubeconfig_generator
+LONG_FILES = adopt or rollout or kubeconfig_generator or backup or datastore_info or datastore_recovery or kube_client
 test-core-floor: $(READY) ## plugins, roles, build and modules once more with ansible-core 2.16
 	@tools/test-servers
 	cd $(TREE) && tools/core-floor $(VENV)-core-floor $(SPREAD) --junitxml=$(JUNIT)/$@.xml -p no:cacheprovider $(FLOOR_UNITS) tests/integration/build \
@@ -98,7 +99,7 @@ test: $(READY) ## everything a change must pass; prints the minutes of each part
 	@$(PARTS) lint test-unit test-build bundle test-roles test-api test-core-floor sanity test-cluster test-scenario
 
 test-long: $(READY) ## what takes too long for every change: a tenant's life, upgrade included, with probers that ask it all the time
-	$(PYTEST) -s tests/integration/cluster -k $(MEASURED) $(PYTEST_ARGUMENTS)
+	$(PYTEST) -s tests/integration/cluster -k "$(LONG)" $(PYTEST_ARGUMENTS)
 	$(PYTEST) -s tests/integration/life $(PYTEST_ARGUMENTS)
 
 bench: $(READY) ## measure one tenant (bare process, finished manifests, our module), the steps of its life, and its memory

@@ -20,7 +20,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile impor
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.lease import TenantLease
 from ansible_collections.hosted.kubernetes.tests.support.tenants import Ground, Run, Tenant, later
 
-MANY = 100
+MANY = 50
 
 
 @pytest.fixture(scope="module")
