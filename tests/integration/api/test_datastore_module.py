@@ -335,7 +335,8 @@ def test_users_that_are_gone_do_not_hold_it(case: Case) -> None:
 @pytest.fixture
 def guard(client: Client) -> Iterator[None]:
     """The role's policy about DataStores in use, at work."""
-    bodies = list(yaml.safe_load_all((CRDS.parent / "guards/datastore-in-use.yaml").read_text(encoding="utf-8")))
+    files = sorted((CRDS.parent / "guards").glob("*.yaml"))
+    bodies = [yaml.safe_load(file.read_text(encoding="utf-8")) for file in files]
     for body in bodies:
         client.apply(body, force=True)
     yield
