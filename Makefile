@@ -85,7 +85,7 @@ test-build: $(READY) ## build the collection, install it elsewhere, use it by fu
 	$(PYTEST) tests/integration/build $(PYTEST_ARGUMENTS)
 
 # Only what meets ansible-core; of the long files only what runs a module or a playbook.
-FLOOR_UNITS = $(addprefix tests/unit/,action callback filter roles module_utils/_ansible)
+FLOOR_UNITS = $(addprefix tests/unit/,action callback filter roles)
 LONG_FILES = adopt or rollout or kubeconfig_generator or backup or datastore_info or datastore_recovery or kube_client
 test-core-floor: $(READY) ## plugins, roles, build and modules once more with ansible-core 2.16
 	@tools/test-servers
