@@ -74,7 +74,7 @@ test-api: $(READY) ## tests against a real API server and etcd from the bundle, 
 
 # What belongs to test-long: a prober's requests fail on a machine that is busy with something else, a kubelet takes minutes to start the whole
 # control plane again, and the others show with real pods what the API lane shows without.
-LONG = no_request_fails or every_single_change or real_autoscaler or certificates_that_end_soon
+LONG = no_request_fails or every_single_change or real_autoscaler or certificates_that_end_soon or shape_of_pods
 test-cluster: $(READY) ## tests against real clusters on lab machines
 	$(PYTEST) tests/integration/cluster -k "not ($(LONG))" $(PYTEST_ARGUMENTS)
 
