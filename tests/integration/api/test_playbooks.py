@@ -62,8 +62,8 @@ def run(folder: Path, pair: tuple[Tenant, Tenant], plays: list[Json], *options: 
     good, bad = pair
     (folder / "plays.yml").write_text(json.dumps(plays), encoding="utf-8")
     hosts = "\n".join(
-        f"worker-{tenant.name} ansible_connection=local worker_tenant={tenant.name} worker_namespace={tenant.namespace}"
-        for tenant in (good, bad)
+        f"worker-{tenant.name} ansible_connection=local worker_tenant={tenant.name} {variable}={tenant.namespace}"
+        for tenant, variable in ((good, "worker_namespace"), (bad, "tenant_control_plane_namespace"))
     )
     (folder / "inventory").write_text(f"{CONTROLLER}\n[workers]\n{hosts}\n", encoding="utf-8")
     return run_playbook(folder / "plays.yml", *options, inventory=str(folder / "inventory"), **variables(folder, pair))
