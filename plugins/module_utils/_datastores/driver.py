@@ -114,6 +114,15 @@ class Probe:
         return not self.problems
 
     @property
+    def silent(self) -> list[str]:
+        """The endpoints that did not answer, each with why."""
+        return [f"{member.endpoint} {member.error}" for member in self.members if member.error is not None]
+
+    def alarmed(self, kind: str) -> list[str]:
+        """The members that have an alarm of this kind."""
+        return [alarm.member for alarm in self.alarms if alarm.kind == kind]
+
+    @property
     def free_bytes(self) -> int | None:
         """What is left of the quota, None when that is not known."""
         return None if self.quota_bytes is None else max(0, self.quota_bytes - self.db_size_bytes)

@@ -16,14 +16,11 @@ from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.record import Record, Step, differences
-from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores import errors
 from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.driver import Isolation
 from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.etcd import EtcdDriver, key_range
+from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.etcd_pages import PageReader, following
 from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.etcd_wire import message
 
-FIRST_PAGE_KEYS: Final = 500
-_MOST_PAGE_KEYS: Final = 10_000
-_PAGE_BYTES: Final = 2 << 20
 # etcd takes 128 operations and 1.5 MiB in one request (--max-txn-ops, --max-request-bytes).
 BATCH_KEYS: Final = 100
 _BATCH_BYTES: Final = 1 << 20
@@ -112,15 +109,15 @@ class EtcdData:
 
     def _pages(self, isolation: Isolation, *, pinned: bool) -> Iterator[Any]:
         key, end = key_range(isolation.schema)
-        fetch, revision = _Fetch(self._driver, end), 0
+        reader, revision = PageReader(self._driver.call, end), 0
         with ThreadPoolExecutor(max_workers=1) as pool:
-            coming = pool.submit(fetch, key, revision)
+            coming = pool.submit(reader.read, key, revision)
             while True:
                 page = coming.result()
                 if pinned and not revision:
                     revision = page.header.revision
                 if page.more:
-                    coming = pool.submit(fetch, page.kvs[-1].key + b"\0", revision)
+                    coming = pool.submit(reader.read, following(page), revision)
                 yield page
                 if not page.more:
                     return
@@ -129,27 +126,6 @@ class EtcdData:
 def _records(page: Any, start: int, leases: _Leases) -> Iterator[Record]:
     for item in page.kvs:
         yield Record(item.key[start:], item.value, item.lease and leases.ttl_s(item.lease))
-
-
-class _Fetch:
-    """Fetches one page after the other, each with as many keys as make about _PAGE_BYTES."""
-
-    def __init__(self, driver: EtcdDriver, end: bytes) -> None:
-        self._driver, self._end = driver, end
-        self._limit = FIRST_PAGE_KEYS
-
-    def __call__(self, key: bytes, revision: int) -> Any:
-        while True:
-            try:
-                page = self._driver.call("Range", key=key, range_end=self._end, limit=self._limit, revision=revision)
-                break
-            except errors.DatastoreTooLargeError:
-                if self._limit == 1:
-                    raise
-                self._limit = max(1, self._limit // 4)
-        if page.kvs:
-            self._limit = max(1, min(_MOST_PAGE_KEYS, _PAGE_BYTES * len(page.kvs) // page.ByteSize()))
-        return page
 
 
 class _Leases:

@@ -18,13 +18,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.driver import Usage
-from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.errors import DatastoreError
-from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.etcd_wire import MOST_BYTES, Member, message
+from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.etcd_pages import PageReader, following
+from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.etcd_wire import Member, message
 from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.library import grpc
 
-PAGE_BYTES: Final = 4 << 20
-_FIRST_PAGE: Final = 32
-_LARGEST_PAGE: Final = 1000
 # How much longer than asked for a watch may last: the pages that are read meanwhile take their time.
 _WATCH_S: Final = 3600.0
 _OPENING_S: Final = 5.0
@@ -32,32 +29,13 @@ _OPENING_S: Final = 5.0
 
 def measure(call: Callable[..., Any], key: bytes, end: bytes) -> Usage:
     """Count the keys from key to end and their bytes. call: EtcdDriver's. Raises DatastoreError."""
-    keys, size_bytes, limit = 0, 0, _FIRST_PAGE
+    pages, keys, size_bytes = PageReader(call, end), 0, 0
     while True:
-        page, limit = _read_page(call, key, end, limit)
-        read = sum(len(item.key) + len(item.value) for item in page.kvs)
-        keys, size_bytes = keys + len(page.kvs), size_bytes + read
+        page = pages.read(key)
+        keys, size_bytes = keys + len(page.kvs), size_bytes + sum(len(item.key) + len(item.value) for item in page.kvs)
         if not page.more:
             return Usage(keys, size_bytes)
-        key, limit = page.kvs[-1].key + b"\0", next_limit(len(page.kvs), read)
-
-
-def next_limit(count: int, size_bytes: int) -> int:
-    """How many keys to ask for after a page of so many keys and bytes, so that the next one is about PAGE_BYTES large. Pure."""
-    return min(_LARGEST_PAGE, max(1, PAGE_BYTES * count // max(1, size_bytes)), 4 * count)
-
-
-def _read_page(call: Callable[..., Any], key: bytes, end: bytes, limit: int) -> tuple[Any, int]:
-    """A page and its limit, which is cut down when the values are so large that the answer would not be taken."""
-    while True:
-        try:
-            return call("Range", key=key, range_end=end, limit=limit), limit
-        except DatastoreError as error:
-            cause: Any = error.__cause__
-            is_too_large = cause.code() is grpc.StatusCode.RESOURCE_EXHAUSTED and str(MOST_BYTES) in (cause.details() or "")
-            if not is_too_large or limit == 1:
-                raise
-            limit //= 2
+        key = following(page)
 
 
 @dataclass

@@ -9,7 +9,6 @@ the keys of the encryption at rest.
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
@@ -19,6 +18,7 @@ from typing import Any, Final
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api import names
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import HostedKubernetesError, InvalidError
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.secret_data import decoded, encoded
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.share import share_of
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.versions import parse_version
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile import encryption, replicas
@@ -48,7 +48,7 @@ class KeptSecret:
 
     @property
     def fingerprint(self) -> str:
-        text = json.dumps({key: base64.b64encode(value).decode() for key, value in self.data.items()}, sort_keys=True)
+        text = json.dumps(encoded(self.data), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -70,7 +70,7 @@ class Resources:
                 "type": item.secret_type,
                 "component": item.component,
                 "annotations": dict(item.annotations),
-                "data": {key: base64.b64encode(value).decode() for key, value in item.data.items()},
+                "data": encoded(item.data),
             }
             for suffix, item in self.pki.items()
         }
@@ -81,7 +81,7 @@ class Resources:
         """Raises HostedKubernetesError when this was not written by to_json()."""
         try:
             secrets = {
-                suffix: KeptSecret(item["type"], item["component"], item["annotations"], _decoded(item))
+                suffix: KeptSecret(item["type"], item["component"], item["annotations"], decoded(item))
                 for suffix, item in found["secrets"].items()
             }
             return cls(found["tenant"], found["fingerprints"], secrets)
@@ -94,11 +94,7 @@ def kept_secret(secret: Json) -> KeptSecret:
     metadata = secret["metadata"]
     annotations = {key: value for key, value in (metadata.get("annotations") or {}).items() if key == names.ANNOTATION_ENCRYPTED_WITH}
     component = (metadata.get("labels") or {}).get(names.LABEL_COMPONENT, "")
-    return KeptSecret(secret.get("type", "Opaque"), component, annotations, _decoded(secret))
-
-
-def _decoded(secret: Json) -> dict[str, bytes]:
-    return {key: base64.b64decode(value) for key, value in (secret.get("data") or {}).items()}
+    return KeptSecret(secret.get("type", "Opaque"), component, annotations, decoded(secret))
 
 
 def resources_of(stored: Json, pki: Pki, *, with_pki: bool) -> Resources:
@@ -150,7 +146,7 @@ def secret_manifest(suffix: str, kept: KeptSecret, namespace: str, tenant: str) 
             "labels": names.labels(tenant, kept.component),
             **({"annotations": dict(kept.annotations)} if kept.annotations else {}),
         },
-        "data": {key: base64.b64encode(value).decode() for key, value in kept.data.items()},
+        "data": encoded(kept.data),
     }
 
 

@@ -9,7 +9,6 @@ with open_store(client, datastore) as store:
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -28,6 +27,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources i
     ObjectRef,
     resource_of,
 )
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.secret_data import decoded
 from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores import errors
 from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.connect import connect
 from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.driver import CORRUPT, NOSPACE, Driver, Probe
@@ -96,7 +96,7 @@ def read_secrets(client: Client, datastore: DataStore) -> dict[tuple[str, str], 
     for namespace, name in datastore.secrets():
         secret = client.get(resource_of("Secret"), name, namespace)
         if secret is not None:
-            found[namespace, name] = {key: base64.b64decode(value) for key, value in (secret.get("data") or {}).items()}
+            found[namespace, name] = decoded(secret)
     return found
 
 
@@ -256,8 +256,7 @@ def _reachable(observed: ObservedStore) -> Condition:
 
 
 def _endpoints(found: Probe) -> Condition:
-    silent = [f"{member.endpoint} {member.error}" for member in found.members if member.error is not None]
-    total = len(found.members)
+    silent, total = found.silent, len(found.members)
     if silent:
         return Condition(api.ENDPOINTS, False, "SomeSilent", f"{total - len(silent)} of {total} endpoints answer; {'; '.join(silent)}")
     return Condition(api.ENDPOINTS, True, "AllAnswer", f"all {total} endpoints answer" if total > 1 else "its endpoint answers")
@@ -273,7 +272,7 @@ def _latency(found: Probe) -> Condition:
 
 def _capacity(found: Probe) -> Iterator[Condition]:
     """Nothing is said about a store that has no quota, or does not tell it."""
-    full = [alarm.member for alarm in found.alarms if alarm.kind == NOSPACE]
+    full = found.alarmed(NOSPACE)
     if full:
         message = f"the quota of member {', '.join(full)} is used up, all writes are refused (alarm NOSPACE); docs/datastores.md says how to recover"
         yield Condition(api.CAPACITY, False, "Full", message)
@@ -286,7 +285,7 @@ def _capacity(found: Probe) -> Iterator[Condition]:
 
 
 def _intact(found: Probe) -> Condition:
-    broken = [alarm.member for alarm in found.alarms if alarm.kind == CORRUPT]
+    broken = found.alarmed(CORRUPT)
     if broken:
         message = f"the data of member {', '.join(broken)} differs from that of the others (alarm CORRUPT); replace that member"
         return Condition(api.INTACT, False, "Corrupt", message)

@@ -9,7 +9,6 @@ certificate hangs on it. Leaf certificates follow from the authorities and are m
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -19,6 +18,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._api import name
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import HostedKubernetesError, InvalidError
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.managed_etcd import ManagedEtcd
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json, ObjectRef
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.secret_data import encoded
 from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests import etcd as manifests
 from ansible_collections.hosted.kubernetes.plugins.module_utils._pki.certificates import (
     LeafRequest,
@@ -171,7 +171,7 @@ def _secret(etcd: ManagedEtcd, part: str, kind: str, data: Mapping[str, bytes]) 
         "kind": "Secret",
         "metadata": {"name": etcd.secret(part), "namespace": etcd.namespace, "labels": etcd.labels},
         "type": kind,
-        "data": {key: base64.b64encode(value).decode() for key, value in data.items()},
+        "data": encoded(data),
     }
 
 

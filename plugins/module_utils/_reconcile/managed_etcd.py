@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import base64
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,6 +16,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors impo
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.managed_etcd import LOCAL_STORAGE_CLASS, ManagedEtcd
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.readiness import pod_problem, stateful_set_problem
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json, ObjectRef, resource_of
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.secret_data import decoded
 from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.errors import DatastoreError
 from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.etcd import (
     AUTHENTICATION,
@@ -66,7 +66,7 @@ def observe(client: Client, etcd: ManagedEtcd) -> ObservedEtcd:
     observed = ObservedEtcd(
         namespace_exists=client.get(resource_of("Namespace"), etcd.namespace, metadata_only=True) is not None,
         objects=found,
-        secrets={item["metadata"]["name"]: (item["metadata"], _decoded(item)) for item in secrets},
+        secrets={item["metadata"]["name"]: (item["metadata"], decoded(item)) for item in secrets},
         claims=tuple(claims),
     )
     return replace(observed, missing_authentication=_missing_authentication(client, etcd, observed))
@@ -166,7 +166,7 @@ def _issue(client: Client, etcd: ManagedEtcd, part: str, now: Now, validity: Val
         _create(client, new_authority(etcd, part, now()))
         return
     items = client.list(resource_of("Secret"), namespace=etcd.namespace, label_selector=etcd.selector).items
-    present = ObservedEtcd(secrets={item["metadata"]["name"]: (item["metadata"], _decoded(item)) for item in items})
+    present = ObservedEtcd(secrets={item["metadata"]["name"]: (item["metadata"], decoded(item)) for item in items})
     secret = new_certificate(etcd, part, present, now(), validity)
     if "resourceVersion" in secret["metadata"]:
         client.replace(secret)
@@ -207,10 +207,6 @@ def _etcd(driver: object) -> EtcdDriver:
     if not isinstance(driver, EtcdDriver):
         raise TypeError(driver)
     return driver
-
-
-def _decoded(secret: Json) -> dict[str, bytes]:
-    return {key: base64.b64decode(value) for key, value in (secret.get("data") or {}).items()}
 
 
 def _pods(etcd: ManagedEtcd) -> str:

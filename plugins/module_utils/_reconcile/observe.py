@@ -9,7 +9,6 @@ tenant: one LIST for each kind of which it holds several objects, one GET for ea
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -24,6 +23,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources i
     Resource,
     resource_of,
 )
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.secret_data import decoded
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.tenant_control_plane import TenantControlPlane
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.client import Client
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.errors import NotFoundError
@@ -145,8 +145,7 @@ def not_served(resource: Resource) -> HostedKubernetesError:
 
 def secret_state(secret: Json, record: Json | None) -> SecretState:
     """A Secret read whole, decoded."""
-    data = {key: base64.b64decode(value) for key, value in (secret.get("data") or {}).items()}
-    return SecretState(secret["metadata"], data, record)
+    return SecretState(secret["metadata"], decoded(secret), record)
 
 
 def observe_tenant(client: Client, also: Iterable[ObjectRef] = ()) -> dict[ObjectRef, Json]:

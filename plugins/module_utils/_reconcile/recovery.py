@@ -54,7 +54,7 @@ def plan(found: Probe) -> tuple[Step, ...]:
 
     Of a full store every member has its turn, for nobody knows before the compaction what it frees. The leader comes last.
     """
-    full = any(alarm.kind == NOSPACE for alarm in found.alarms)
+    full = bool(found.alarmed(NOSPACE))
     members = sorted(found.members, key=lambda item: (item.leader, item.name, item.endpoint))
     steps = [Step(COMPACT, "", "the quota is used up (alarm NOSPACE)")] if full else []
     for item in members:
@@ -65,13 +65,12 @@ def plan(found: Probe) -> tuple[Step, ...]:
 
 def refuse(name: str, found: Probe) -> None:
     """Raise DatastoreError when a store must not be touched: a member that is defragmented is away, and others have to serve. Pure."""
-    silent = [f"{item.endpoint} {item.error}" for item in found.members if item.error is not None]
-    if silent:
+    if found.silent:
         raise DatastoreError(
             name,
-            f"not all members answer ({'; '.join(silent)}), and one more would be away while it is defragmented; bring them back first",
+            f"not all members answer ({'; '.join(found.silent)}), and one more would be away while it is defragmented; bring them back first",
         )
-    if any(alarm.kind == CORRUPT for alarm in found.alarms):
+    if found.alarmed(CORRUPT):
         raise DatastoreError(name, "a member has the alarm CORRUPT; replace that member first")
 
 

@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """One call of the module tenant_restore: the data of a backup into a tenant that exists, or into a new one.
 
-A backup is read twice: first to its end, which proves that all of it is there and unaltered, before anything is changed; then to be written.
+A backup is read to its end first, which proves that all of it is there and unaltered; then again to be compared with what is there; and once
+more to be written, when something differs. Nothing is changed before the second time is over.
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources i
     Json,
     ObjectRef,
 )
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.secret_data import encoded
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.tenant_control_plane import TenantControlPlane
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.unknown import UNKNOWN, has_unknown
 from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.management.common import owner_reference
@@ -156,7 +157,7 @@ def secret_manifest(tenant: TenantControlPlane, spec: SecretSpec, uid: str, data
             "annotations": {**spec.annotations, names.ANNOTATION_CHECKSUM: checksum(data)},
             "ownerReferences": [owner_reference(tenant, uid)],
         },
-        "data": {key: base64.b64encode(value).decode() for key, value in data.items()},
+        "data": encoded(data),
     }
 
 
