@@ -17,6 +17,8 @@ PYTEST = cd $(TREE) && python -m pytest --junitxml=$(JUNIT)/$@.xml
 PARTS = python tools/parts.py $(JUNIT)
 # A test file stays with one process, which has servers of its own.
 SPREAD = -n auto --maxprocesses=4 --dist loadfile
+# The others belong to test-long.
+SHORT = -m "not long"
 READY := venv tree
 
 .PHONY: help
@@ -70,13 +72,10 @@ test-roles: $(READY) ## roles run as playbooks on this machine, without any serv
 
 test-api: $(READY) ## tests against a real API server and etcd from the bundle, PostgreSQL and MariaDB from packages
 	@tools/test-servers
-	$(PYTEST) $(SPREAD) tests/integration/api $(PYTEST_ARGUMENTS)
+	$(PYTEST) $(SPREAD) $(SHORT) tests/integration/api $(PYTEST_ARGUMENTS)
 
-# What belongs to test-long: a prober's requests fail on a machine that is busy with something else, a kubelet takes minutes to start the whole
-# control plane again, and the others show with real pods what the API lane shows without.
-LONG = no_request_fails or every_single_change or real_autoscaler or certificates_that_end_soon or shape_of_pods
 test-cluster: $(READY) ## tests against real clusters on lab machines
-	$(PYTEST) tests/integration/cluster -k "not ($(LONG))" $(PYTEST_ARGUMENTS)
+	$(PYTEST) $(SHORT) tests/integration/cluster $(PYTEST_ARGUMENTS)
 
 test-scenario: $(READY) ## the main job end to end: molecule scenario default on machines of its own
 	cd $(TREE) && molecule test --scenario-name default
@@ -84,13 +83,13 @@ test-scenario: $(READY) ## the main job end to end: molecule scenario default on
 test-build: $(READY) ## build the collection, install it elsewhere, use it by full names
 	$(PYTEST) tests/integration/build $(PYTEST_ARGUMENTS)
 
-# Only what meets ansible-core; of the long files only what runs a module or a playbook.
+# Only what meets ansible-core: plugins, tasks of roles and playbooks, and modules with options of every kind.
 FLOOR_UNITS = $(addprefix tests/unit/,action callback filter roles)
-LONG_FILES = adopt or rollout or kubeconfig_generator or backup or datastore_info or datastore_recovery or kube_client
-test-core-floor: $(READY) ## plugins, roles, build and modules once more with ansible-core 2.16
+FLOOR_API = $(patsubst %,tests/integration/api/test_%.py,join_info manifest node playbooks tenant_check tenant_kubeconfig)
+test-core-floor: $(READY) ## plugins, roles, build, playbooks and modules once more with ansible-core 2.16
 	@tools/test-servers
-	cd $(TREE) && tools/core-floor $(VENV)-core-floor $(SPREAD) --junitxml=$(JUNIT)/$@.xml -p no:cacheprovider $(FLOOR_UNITS) tests/integration/build \
-	  $$(grep -ls support.modules tests/integration/api/test_*.py) -k "not ($(LONG_FILES)) or module or playbook or role"
+	cd $(TREE) && tools/core-floor $(VENV)-core-floor $(SPREAD) $(SHORT) --junitxml=$(JUNIT)/$@.xml -p no:cacheprovider \
+	  $(FLOOR_UNITS) tests/integration/build $(FLOOR_API)
 
 test-fast: $(READY) ## lint, test-unit and test-api
 	@$(PARTS) lint test-unit test-api
@@ -99,7 +98,8 @@ test: $(READY) ## everything a change must pass; prints the minutes of each part
 	@$(PARTS) lint test-unit test-build bundle test-roles test-api test-core-floor sanity test-cluster test-scenario
 
 test-long: $(READY) ## what takes too long for every change: a tenant's life, upgrade included, with probers that ask it all the time
-	$(PYTEST) -s tests/integration/cluster -k "$(LONG)" $(PYTEST_ARGUMENTS)
+	$(PYTEST) $(SPREAD) -m long tests/integration/api $(PYTEST_ARGUMENTS)
+	$(PYTEST) -s -m long tests/integration/cluster $(PYTEST_ARGUMENTS)
 	$(PYTEST) -s tests/integration/life $(PYTEST_ARGUMENTS)
 
 bench: $(READY) ## measure one tenant (bare process, finished manifests, our module), the steps of its life, and its memory

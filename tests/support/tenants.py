@@ -88,6 +88,15 @@ def datastore_definition(name: str, etcd: Etcd) -> Json:
     return {"apiVersion": KAMAJI_API_VERSION, "kind": "DataStore", "metadata": {"name": name}, "spec": spec}
 
 
+def delete_datastore(client: Client, name: str) -> None:
+    """Delete a DataStore, also one whose list of users is not empty: the policy that refuses this comes with a role that another test may have run."""
+    resource = resource_of("DataStore")
+    if client.get(resource, name) is not None:
+        unused = {"apiVersion": KAMAJI_API_VERSION, "kind": "DataStore", "metadata": {"name": name}, "status": {"usedBy": []}}
+        client.apply(unused, force=True, subresource="status")
+        client.delete(resource, name)
+
+
 def open_driver(etcd: Etcd) -> EtcdDriver:
     """A connection to a test etcd as its root; authentication is on afterwards. Close it after use."""
     store = datastore_api.check(datastore_definition("test", etcd))

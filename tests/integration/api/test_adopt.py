@@ -221,6 +221,7 @@ def assert_deleted(cluster: Cluster, made: reference_system.Made) -> None:
     assert tenant.store.driver._call("Range", key=key).count == 0
 
 
+@pytest.mark.long
 def test_awake_tenant_is_planned_without_a_restart(cluster: Cluster) -> None:
     """Nobody runs its pods here; what a real one goes through is in the layer of real clusters."""
     made = cluster.tenant(replicas=2).made()
@@ -265,6 +266,7 @@ def test_everything_in_the_way_is_named_before_anything_changes(cluster: Cluster
     assert len(problems) == 8
 
 
+@pytest.mark.long
 def test_another_driver_is_refused(cluster: Cluster) -> None:
     spec = {
         "driver": "PostgreSQL",
@@ -283,6 +285,7 @@ def test_another_driver_is_refused(cluster: Cluster) -> None:
     assert f"move {made.tenant.namespace}/acme to an etcd first" in problem
 
 
+@pytest.mark.long
 def test_certificates_about_to_end_would_replace_pods(cluster: Cluster) -> None:
     made = cluster.tenant(replicas=2, leaf_validity=timedelta(days=10)).made()
     (problem,) = cluster.refusal(renew_before=30)
@@ -293,6 +296,7 @@ def test_certificates_about_to_end_would_replace_pods(cluster: Cluster) -> None:
     assert not {"issue", "rollout"} & {change["action"] for change in tenant["plan"]}
 
 
+@pytest.mark.long
 def test_change_of_the_user_brings_pods_and_keys_of_ours(cluster: Cluster) -> None:
     made = cluster.tenant().made()
     cluster.adopt()
@@ -306,6 +310,7 @@ def test_change_of_the_user_brings_pods_and_keys_of_ours(cluster: Cluster) -> No
     assert not recorded_run(cluster.client, request, settings_of(timeout_s=120.0)).changed
 
 
+@pytest.mark.long
 def test_killed_anywhere_it_converges_without_a_restart(cluster: Cluster) -> None:
     """Each run dies after its first change, with whatever it held."""
     made = cluster.tenant().made()
@@ -322,6 +327,7 @@ def test_killed_anywhere_it_converges_without_a_restart(cluster: Cluster) -> Non
     assert_rolls(cluster, made)
 
 
+@pytest.mark.long
 def test_operator_comes_back(cluster: Cluster) -> None:
     """As long as its pods are there: with the webhooks it had, and no pod restarts."""
     made = cluster.tenant().made()

@@ -27,7 +27,7 @@ from ansible_collections.hosted.kubernetes.tests.support import mariadb, postgre
 from ansible_collections.hosted.kubernetes.tests.support.modules import run_module
 from ansible_collections.hosted.kubernetes.tests.support.processes import free_ports
 from ansible_collections.hosted.kubernetes.tests.support.sql_servers import Server
-from ansible_collections.hosted.kubernetes.tests.support.tenants import Ground, Tenant, datastore_definition
+from ansible_collections.hosted.kubernetes.tests.support.tenants import Ground, Tenant, datastore_definition, delete_datastore
 
 INTERVAL_S = 1.0
 
@@ -174,7 +174,7 @@ def test_a_store_that_does_not_answer_is_an_entry_too(ground: Ground) -> None:
         assert entries["info-dead"]["probe"] is None
         assert entries[ground.store]["ready"]
     finally:
-        ground.client.delete(resource_of("DataStore"), "info-dead")
+        delete_datastore(ground.client, "info-dead")
 
 
 def test_a_full_store_says_so(ground: Ground) -> None:
@@ -298,4 +298,4 @@ def test_the_tenants_of_a_database(ground: Ground, namespace: str, server: Serve
     finally:
         known.absent(changes=resources)
         ground.client.delete(resource_of("TenantControlPlane"), "unknown", namespace)
-        ground.client.delete(resource_of("DataStore"), name)
+        delete_datastore(ground.client, name)

@@ -15,10 +15,10 @@ import pytest
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api import names
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import HostedKubernetesError
-from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json, resource_of
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json
 from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.driver import PASSWORD, Isolation, IsolationState
 from ansible_collections.hosted.kubernetes.tests.support.databases import KINDS, Database, running_database
-from ansible_collections.hosted.kubernetes.tests.support.tenants import Ground, Tenant, assert_predicted, later
+from ansible_collections.hosted.kubernetes.tests.support.tenants import Ground, Tenant, assert_predicted, delete_datastore, later
 
 CONFIG: Final = "acme" + names.DATASTORE_CONFIG
 CERTIFICATE: Final = "acme" + names.DATASTORE_CERTIFICATE
@@ -50,7 +50,7 @@ def place(request: pytest.FixtureRequest, ground: Ground) -> Iterator[Place]:
     with running_database(request.param) as database, database.driver() as driver:
         ground.client.apply(database.definition(name), force=True)
         yield Place(database, Ground(ground.client, ground.kubeconfig, ground.etcd, driver, name))
-        ground.client.delete(resource_of("DataStore"), name)
+        delete_datastore(ground.client, name)
 
 
 @pytest.fixture

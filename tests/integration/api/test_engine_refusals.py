@@ -29,6 +29,7 @@ from ansible_collections.hosted.kubernetes.tests.support.tenants import (
     Ground,
     Tenant,
     datastore_definition,
+    delete_datastore,
     open_driver,
     settings_of,
 )
@@ -177,7 +178,7 @@ def other_store(ground: Ground) -> Iterator[Json]:
     """Definition of a DataStore to spoil."""
     definition = datastore_definition(f"store-{secrets.token_hex(4)}", ground.etcd)
     yield definition
-    ground.client.delete(resource_of("DataStore"), definition["metadata"]["name"])
+    delete_datastore(ground.client, definition["metadata"]["name"])
 
 
 def test_datastore_that_does_not_exist(tenant: Tenant) -> None:
@@ -229,7 +230,7 @@ def test_datastore_that_is_gone_while_the_tenant_lives(tenant: Tenant, bundle: P
     assert tenant.get("Deployment") is not None
     assert tenant.absent(force=True).changed
     assert tenant.left() == []
-    tenant.ground.client.delete(resource_of("DataStore"), name)
+    delete_datastore(tenant.ground.client, name)
 
 
 # Stored definitions that cannot be carried out: the API server took them, so their status has to say why

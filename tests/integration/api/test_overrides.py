@@ -23,6 +23,7 @@ from ansible_collections.hosted.kubernetes.tests.support.tenants import (
     Tenant,
     assert_predicted,
     datastore_definition,
+    delete_datastore,
     later,
     open_driver,
 )
@@ -64,7 +65,7 @@ def second(ground: Ground, bundle: Path, tmp_path_factory: pytest.TempPathFactor
     ):
         ground.client.apply(datastore_definition(name, etcd), force=True)
         yield Second(name, etcd, driver, ground)
-        ground.client.delete(resource_of("DataStore"), name)
+        delete_datastore(ground.client, name)
 
 
 def flags(tenant: Tenant) -> list[str]:
@@ -153,4 +154,4 @@ def test_refused(tenant: Tenant, bundle: Path, tmp_path: Path) -> None:
     with pytest.raises(HostedKubernetesError, match=rf'"{name}" cannot be used: DataStore {name}: '):
         tenant.run(changes=changes)
     assert tenant.left() == []
-    tenant.ground.client.delete(resource_of("DataStore"), name)
+    delete_datastore(tenant.ground.client, name)

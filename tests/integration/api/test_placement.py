@@ -26,6 +26,7 @@ from ansible_collections.hosted.kubernetes.tests.support.tenants import (
     Tenant,
     assert_predicted,
     datastore_definition,
+    delete_datastore,
     later,
     open_driver,
 )
@@ -91,7 +92,7 @@ def pool(ground: Ground, other_etcd: tuple[Etcd, EtcdDriver]) -> Iterator[Pool]:
         found.apply(which)
     yield found
     for which in ("a", "b"):
-        ground.client.delete(resource_of("DataStore"), found.store(which))
+        delete_datastore(ground.client, found.store(which))
 
 
 def chosen(tenant: Tenant) -> str:

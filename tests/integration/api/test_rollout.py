@@ -390,6 +390,7 @@ def test_one_that_shall_not_go_on_is_forgotten(fleet: Fleet) -> None:
 # Kills
 
 
+@pytest.mark.long
 def test_killed_after_any_change_it_goes_on(ground: Ground) -> None:
     """A canary and one wave, killed inside of them and between them."""
     pace = Pace(canary=1, wave_size="1")

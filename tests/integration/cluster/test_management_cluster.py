@@ -75,6 +75,7 @@ def test_a_changed_setting_reaches_the_running_cluster_once(cluster: Cluster, bu
     assert "--event-ttl" not in on_management(cluster.lab_name, command_line)
 
 
+@pytest.mark.long
 def test_certificates_that_end_soon_are_renewed_and_no_old_one_is_served(cluster: Cluster, bundle: Path) -> None:
     """kubeadm makes them for 365 days. A run that died after the renewal is repeated by the next one."""
 

@@ -344,6 +344,7 @@ def test_scaling_replaces_no_pod(fleet: Fleet, acme: Json) -> None:
     assert len(fleet.pods("acme")) == 1
 
 
+@pytest.mark.long
 def test_no_request_fails_while_a_tenant_is_changed(fleet: Fleet, tmp_path: Path) -> None:
     """From outside; with workers, from inside and through an upgrade it is tried by tests/integration/life."""
     definition = fleet.definition("steady", replicas=2)
@@ -451,6 +452,7 @@ def test_encryption_comes_is_rotated_and_goes_in_one_call_each(fleet: Fleet, blu
     assert fleet.client.get(resource_of("Secret"), "blue-encryption-configuration", NAMESPACE) is None
 
 
+@pytest.mark.long
 def test_a_real_autoscaler_takes_the_replicas_and_gives_them_back(fleet: Fleet, blue: Json) -> None:
     """It raises them to its minimum, which needs no metrics; first those of the resource (scale subresource), then those of the Deployment."""
     unnamed = copy.deepcopy(blue)
@@ -491,6 +493,7 @@ def _wait_for_replicas(fleet: Fleet, kind: str, number: int) -> None:
     )
 
 
+@pytest.mark.long
 def test_the_shape_of_pods_is_scheduled(fleet: Fleet, cluster: Cluster, bundle: Path) -> None:
     """docs/examples/pods.yml with images that the node has, and with one replica, since there is one node."""
     definition = example("pods")
@@ -526,6 +529,7 @@ def test_the_shape_of_pods_is_scheduled(fleet: Fleet, cluster: Cluster, bundle: 
         fleet.client.merge_patch(node, {"metadata": {"labels": {"topology.kubernetes.io/zone": None}}})
 
 
+@pytest.mark.long
 def test_killed_after_every_single_change(fleet: Fleet) -> None:
     """Each process makes one more change and is killed (SIGKILL), from nothing to ready and back to nothing."""
     definition = fleet.definition("mortal")
