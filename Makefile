@@ -68,7 +68,7 @@ test-unit: $(READY) ## tests without any server; those of what runs on hosts on 
 	  --junitxml=$(JUNIT)/$@-floor.xml -p no:cacheprovider tests/unit/floor $(wildcard tests/unit/module_utils/_host tests/unit/module_utils/_ansible)
 
 test-roles: $(READY) ## roles run as playbooks on this machine, without any server
-	$(PYTEST) tests/unit/roles $(PYTEST_ARGUMENTS)
+	$(PYTEST) $(SPREAD) tests/unit/roles $(PYTEST_ARGUMENTS)
 
 test-api: $(READY) ## tests against a real API server and etcd from the bundle, PostgreSQL and MariaDB from packages
 	@tools/test-servers
