@@ -34,9 +34,7 @@ def server(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[A
 def made(server: ApiServer) -> list[dict[str, Any]]:
     """The role's objects, in the cluster; nothing runs that would make pods of them."""
     objects = metallb.objects(load_balancer_addresses=[f"{ADDRESS}-192.0.2.220"], load_balancer_interfaces=["lo"])
-    run_module(
-        manifest.main, {"kubeconfig": str(server.kubeconfig), "definition": [*metallb.crds(), *objects], "wait": False}
-    )
+    run_module(manifest.main, {"kubeconfig": str(server.kubeconfig), "definition": [*metallb.crds(), *objects], "wait": False})
     return objects
 
 

@@ -62,7 +62,12 @@ def test_all_is_well() -> None:
         pytest.param({}, seen(None), None, "Service tenants/acme does not exist", "tenant_control_plane", id="no Service"),
         pytest.param({}, seen("LoadBalancer", ADDRESS), None, "not tried, no API server of the tenant is ready", "", id="not ready"),
         pytest.param(
-            {"controlPlane__deployment": {"replicas": 0}}, seen("LoadBalancer", ADDRESS), None, "not tried, the tenant sleeps", "", id="asleep"
+            {"controlPlane__deployment": {"replicas": 0}},
+            seen("LoadBalancer", ADDRESS),
+            None,
+            "not tried, the tenant sleeps",
+            "",
+            id="asleep",
         ),
         pytest.param(
             {"controlPlane__service__serviceType": "ClusterIP"},
