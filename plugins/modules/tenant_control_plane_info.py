@@ -11,8 +11,8 @@ short_description: Say how tenant control planes are, and why one is not ready
 version_added: 0.1.0
 description:
   - Looks at the tenants of a management cluster, inside those that are awake as well, and returns how each is.
-  - Says how each is exposed, and whether its published endpoint answers from where the module runs. RV(tenants[].ready) does not depend on that: a
-    tenant may be ready at an address that only its workers reach, or that a load balancer does not announce.
+  - Says how each is exposed, and whether its published endpoint answers from where the module runs. RV(tenants[].ready) does not depend on
+    that, since a tenant may be ready at an address that only its workers reach, or that a load balancer does not announce.
   - For one that is not ready names the first phase that fails, the reason (down to the pod and container), and the next step.
 author:
   - hosted.kubernetes contributors (@hosted-kubernetes)
