@@ -54,7 +54,7 @@ EXAMPLES = r"""
     that: silent | length == 0
     fail_msg: "{{ silent | map(attribute='exposure.reason') | join('; ') }}"
   vars:
-    silent: "{{ fleet.tenants | selectattr('ready') | rejectattr('exposure.answers') }}"
+    silent: "{{ fleet.tenants | selectattr('ready') | rejectattr('exposure.answers') | list }}"
 """
 
 RETURN = r"""
@@ -68,7 +68,7 @@ tenants:
       description: namespace/name.
       type: str
     ready:
-      description: Whether it is awake, complete and answers.
+      description: Whether it is awake, complete and answers in the management cluster. RV(tenants[].exposure) says whether it can be reached.
       type: bool
     asleep:
       description: Whether it has no replicas on purpose.
