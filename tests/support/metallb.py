@@ -1,7 +1,7 @@
 # Copyright: hosted.kubernetes contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The real speaker of MetalLB as role load_balancer runs it, but as a process of this machine that sends nothing into its networks."""
+"""The real programs of MetalLB as role load_balancer runs them, but as processes of this machine that send nothing into its networks."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def container(kind: str, made: list[dict[str, Any]]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Speaker:
-    """A running speaker."""
+    """A running program of MetalLB; only a speaker announces."""
 
     port: int
 
@@ -72,25 +72,33 @@ def running_speaker(program: Path, made: list[dict[str, Any]], kubeconfig: Path,
 
     made: objects(), whose load_balancer_interfaces is ["lo"]: there it would announce, and that interface knows no layer 2.
     """
-    port, memberlist = free_ports(2)
-    spec = container("DaemonSet", made)
+    (memberlist,) = free_ports(1)
     (directory / "secretkey").write_text("of this test", encoding="utf-8")
-    own = {
-        "KUBECONFIG": str(kubeconfig),
-        "METALLB_HOST": _HOST,
-        "METALLB_ML_BIND_PORT": str(memberlist),
-        "METALLB_ML_SECRET_KEY_PATH": str(directory),
-    }
-    environment = {"PATH": os.environ["PATH"], **_environment(spec["env"]), **own}
-    argv = [str(program), *spec["args"], f"--port={port}"]
-    speaker = Speaker(port)
-    with running(argv, directory / "speaker.log", lambda: bool(speaker.metrics()), environment=environment):
+    own = {"METALLB_ML_BIND_PORT": str(memberlist), "METALLB_ML_SECRET_KEY_PATH": str(directory)}
+    with _running(program, container("DaemonSet", made), kubeconfig, directory, own) as speaker:
         yield speaker
 
 
-def speaker_program(bundle: Path, directory: Path) -> Path:
-    """Take the speaker out of its image; return where it is then."""
-    return program_of_image(bundle, "metallb-speaker", "/speaker", directory)
+@contextlib.contextmanager
+def running_controller(program: Path, made: list[dict[str, Any]], kubeconfig: Path, directory: Path) -> Iterator[None]:
+    """Run the controller with the arguments and the environment of its Deployment; it serves its metrics inside the block."""
+    with _running(program, container("Deployment", made), kubeconfig, directory, {}):
+        yield
+
+
+@contextlib.contextmanager
+def _running(program: Path, spec: dict[str, Any], kubeconfig: Path, directory: Path, own: Mapping[str, str]) -> Iterator[Speaker]:
+    (port,) = free_ports(1)
+    environment = {"PATH": os.environ["PATH"], **_environment(spec["env"]), "KUBECONFIG": str(kubeconfig), "METALLB_HOST": _HOST, **own}
+    process = Speaker(port)
+    argv = [str(program), *spec["args"], f"--port={port}"]
+    with running(argv, directory / f"{program.name}.log", lambda: bool(process.metrics()), environment=environment):
+        yield process
+
+
+def program(bundle: Path, name: str, directory: Path) -> Path:
+    """Take speaker or controller out of its image; return where it is then."""
+    return program_of_image(bundle, f"metallb-{name}", f"/{name}", directory)
 
 
 def _environment(entries: list[Mapping[str, Any]]) -> dict[str, str]:

@@ -1,12 +1,12 @@
 # Copyright: hosted.kubernetes contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""MetalLB as role load_balancer makes it: its real speaker against a real API server."""
+"""MetalLB as role load_balancer makes it: its real programs against a real API server."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -76,18 +76,39 @@ def nodes(server: ApiServer) -> None:
 
 
 @pytest.fixture
-def kubeconfig(server: ApiServer, tmp_path: Path) -> Path:
-    """What the speaker connects with: it has the rights that the role gives it, and no other."""
-    user = server.authority.client("system:serviceaccount:metallb-system:speaker", ("system:authenticated",))
-    return server.write_kubeconfig(tmp_path / "speaker.kubeconfig", user)
+def kubeconfig_of(server: ApiServer, tmp_path: Path) -> Callable[[str], Path]:
+    """What a program connects with: it has the rights that the role gives its service account, and no other."""
+
+    def write(name: str) -> Path:
+        user = server.authority.client(f"system:serviceaccount:metallb-system:{name}", ("system:authenticated",))
+        return server.write_kubeconfig(tmp_path / f"{name}.kubeconfig", user)
+
+    return write
+
+
+def test_the_controller_makes_the_secret_that_speakers_wait_for(
+    server: ApiServer, bundle: Path, tmp_path: Path, made: list[dict[str, Any]], kubeconfig_of: Callable[[str], Path]
+) -> None:
+    """And gives a Service its address, from the pool of the role."""
+    path = "/api/v1/namespaces/default/services"
+    server.request("POST", path, {"metadata": {"name": "new"}, "spec": {"type": "LoadBalancer", "ports": [{"port": 6443}]}})
+    secrets = "/api/v1/namespaces/metallb-system/secrets?fieldSelector=metadata.name%3Dmemberlist"
+    with metallb.running_controller(metallb.program(bundle, "controller", tmp_path), made, kubeconfig_of("controller"), tmp_path):
+        deadline = time.monotonic() + 30
+        while not (server.request("GET", secrets)["items"] and server.request("GET", f"{path}/new")["status"]["loadBalancer"]):
+            assert time.monotonic() < deadline, (tmp_path / "controller.log").read_text(encoding="utf-8")
+            time.sleep(0.1)
+    (secret,) = server.request("GET", secrets)["items"]
+    assert secret["data"]["secretkey"]
+    assert server.request("GET", f"{path}/new")["status"]["loadBalancer"]["ingress"][0]["ip"].startswith("192.0.2.2")
 
 
 @pytest.mark.usefixtures("nodes", "pod")
 def test_a_speaker_announces_after_every_start(
-    bundle: Path, tmp_path: Path, made: list[dict[str, Any]], service: str, kubeconfig: Path
+    bundle: Path, tmp_path: Path, made: list[dict[str, Any]], service: str, kubeconfig_of: Callable[[str], Path]
 ) -> None:
     """Also when it learns of its own node last, after which without memberlist it looks at no Service again."""
-    program = metallb.speaker_program(bundle, tmp_path)
+    program, kubeconfig = metallb.program(bundle, "speaker", tmp_path), kubeconfig_of("speaker")
     log = tmp_path / "speaker.log"
     for _start in range(STARTS):
         with metallb.running_speaker(program, made, kubeconfig, tmp_path) as speaker:
