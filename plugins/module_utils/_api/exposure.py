@@ -11,7 +11,7 @@ def load_balancer_step(tenant: str) -> str:
 
     tenant: namespace/name, as its Service is called too, or whatever else messages call a tenant whose Service is not known.
     """
-    namespace, _, name = tenant.partition("/")
+    namespace, _slash, name = tenant.partition("/")
     where = f"-n {namespace} describe service {name}" if name and " " not in tenant else "describe services -A"
     return (
         f"'kubectl {where}' says which node announces the address, and with MetalLB 'kubectl -n metallb-system rollout restart "
