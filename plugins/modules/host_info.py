@@ -84,6 +84,10 @@ host:
     membership:
       description: Where the host has joined; C(kubelet_conf) is null when it has not.
       type: dict
+    networks:
+      description: Networks that the host reaches without a router, each with C(interface) and C(network).
+      type: list
+      elements: dict
     ports:
       description: Name of the process by port, for ports in use.
       type: dict

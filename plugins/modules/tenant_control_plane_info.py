@@ -11,6 +11,8 @@ short_description: Say how tenant control planes are, and why one is not ready
 version_added: 0.1.0
 description:
   - Looks at the tenants of a management cluster, inside those that are awake as well, and returns how each is.
+  - Says how each is exposed, and whether its published endpoint answers from where the module runs. RV(tenants[].ready) does not depend on
+    that, since a tenant may be ready at an address that only its workers reach, or that a load balancer does not announce.
   - For one that is not ready names the first phase that fails, the reason (down to the pod and container), and the next step.
 author:
   - hosted.kubernetes contributors (@hosted-kubernetes)
@@ -46,6 +48,13 @@ EXAMPLES = r"""
     name: acme
     namespace: tenants
   register: acme
+
+- name: Refuse to go on with tenants that are ready, but do not answer at their published endpoint
+  ansible.builtin.assert:
+    that: silent | length == 0
+    fail_msg: "{{ silent | map(attribute='exposure.reason') | join('; ') }}"
+  vars:
+    silent: "{{ fleet.tenants | selectattr('ready') | rejectattr('exposure.answers') | list }}"
 """
 
 RETURN = r"""
@@ -59,7 +68,7 @@ tenants:
       description: namespace/name.
       type: str
     ready:
-      description: Whether it is awake, complete and answers.
+      description: Whether it is awake, complete and answers in the management cluster. RV(tenants[].exposure) says whether it can be reached.
       type: bool
     asleep:
       description: Whether it has no replicas on purpose.
@@ -76,6 +85,45 @@ tenants:
     endpoint:
       description: host:port of its API server.
       type: str
+    exposure:
+      description: How its API server is exposed.
+      type: dict
+      contains:
+        service_type:
+          description: Type of its Service, V(ClusterIP), V(NodePort) or V(LoadBalancer).
+          type: str
+        route:
+          description: What passes TLS on to the Service under a host name, V(Ingress) or V(Gateway), empty when the Service itself is published.
+          type: str
+        address:
+          description: The published address or host name, empty while there is none.
+          type: str
+        port:
+          description: The published port, none while there is no address.
+          type: int
+        has_address:
+          description: Whether the Service has its address, from a load balancer, the cluster or the definition.
+          type: bool
+        answers:
+          description:
+            - Whether the published endpoint answered from where the module runs. None when it was not tried, because the tenant sleeps or none of
+              its API servers is ready.
+          type: bool
+        reason:
+          description: What is missing, empty when it answers.
+          type: str
+        next_step:
+          description: What to do about it, empty when nothing needs to be done.
+          type: str
+      sample:
+        service_type: LoadBalancer
+        route: ""
+        address: 192.0.2.200
+        port: 6443
+        has_address: true
+        answers: true
+        reason: ""
+        next_step: ""
     failing_phase:
       description:
         - The first phase that fails, empty when the tenant is ready or asleep.

@@ -16,6 +16,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import InvalidError
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.exposure import load_balancer_step
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.labels import is_dns_name
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.versions import kubelet_problem, parse_version
 
@@ -168,7 +169,9 @@ def _room_problems(facts: Mapping[str, Any], wanted: JoinRequirements, target: J
     if is_fresh:
         problems += [f"TCP port {port} is in use by {process}; stop it" for port, process in sorted(facts["ports"].items())]
     problems += [
-        f"it cannot reach tenant {target.tenant} at {where}; check routes and firewalls between them" for where in facts["unreachable"]
+        f"it cannot reach tenant {target.tenant} at {where}; check routes and firewalls between them, and whether the load balancer of the "
+        f"management cluster answers for that address: {load_balancer_step(target.tenant)}"
+        for where in facts["unreachable"]
     ]
     offset_s = facts["clock_offset_s"]
     if offset_s is not None and abs(offset_s) > _CLOCK_TOLERANCE_S:

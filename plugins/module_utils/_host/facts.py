@@ -20,7 +20,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ansible_collections.hosted.kubernetes.plugins.module_utils._host import system, tools, x509
+from ansible_collections.hosted.kubernetes.plugins.module_utils._host import networks, system, tools, x509
 
 KUBELET_CONF = "/etc/kubernetes/kubelet.conf"
 BOOTSTRAP_CONF = "/etc/kubernetes/bootstrap-kubelet.conf"
@@ -63,6 +63,7 @@ def read(
         "cgroup_version": 2 if os.path.exists("/sys/fs/cgroup/cgroup.controllers") else 1,
         "missing_tools": [tools.describe(names) for names in tools.missing(wanted_tools)],
         "ports": used_ports(ports, _text("/proc/net/tcp") + _text("/proc/net/tcp6")),
+        "networks": networks.on_link(_text("/proc/net/route"), _text("/proc/net/ipv6_route")),
         "free_mb": {path: _free_mb(path) for path in disks},
         "unreachable": [target for target in connect if not _can_connect(target, connect_timeout_s)],
         "membership": read_membership(),

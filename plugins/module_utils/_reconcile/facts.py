@@ -93,13 +93,18 @@ def control_plane_addresses(tenant: TenantControlPlane, observed: Observed) -> t
 
     Order: the user's own, the Service's. While the Service is away, the addresses that status recorded stand in for it.
     """
-    # With node ports only the user knows which nodes are reached, and how.
-    own = tenant.network.address or (tenant.network.advertise_address if tenant.service.service_type == "NodePort" else None)
+    own = own_address(tenant)
     if own:
         return (own,)
     service = observed.find("Service", tenant.name)
     recorded = _recorded(observed.status, tenant)
     return (service_addresses(tenant, service, recorded) if service else ()) or recorded
+
+
+def own_address(tenant: TenantControlPlane) -> str | None:
+    """The address that the definition says the Service is reached at; None when it leaves that to others."""
+    # With node ports only the user knows which nodes are reached, and how.
+    return tenant.network.address or (tenant.network.advertise_address if tenant.service.service_type == "NodePort" else None)
 
 
 def service_addresses(tenant: TenantControlPlane, service: Json, recorded: Sequence[str] = ()) -> tuple[str, ...]:

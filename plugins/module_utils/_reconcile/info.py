@@ -13,6 +13,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._api.tenant_cont
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.client import Client
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.diagnose import Diagnosis, diagnose, next_expiry
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.engine import Engine, Settings
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.exposure import exposure_of
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.observed import Desired
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.plan import Plan
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.tenant_run import TenantRun
@@ -50,6 +51,7 @@ def _result(run: TenantRun, plan: Plan, diagnosis: Diagnosis) -> Json:
         "version": tenant.version,
         "installed_version": version.get("version", ""),
         "endpoint": status.get("controlPlaneEndpoint", ""),
+        "exposure": exposure_of(run.desired, run.observed, run.answered).to_result(),
         "failing_phase": diagnosis.phase,
         "reason": diagnosis.reason,
         "next_step": diagnosis.next_step,

@@ -18,7 +18,6 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors impo
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.readiness import deployment_problem, pod_counts
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json, ObjectRef, resource_of
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.share import overrides_of
-from ansible_collections.hosted.kubernetes.plugins.module_utils._api.tenant_control_plane import Gateway, Ingress
 from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.driver import Driver
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.client import Client, ListResult
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.wait import WaitTimeout, wait_for, wait_until
@@ -27,6 +26,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile impor
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile import status as status_of
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.access import TenantAccess, pod_reasons
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.execute import Clients, Executor
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.exposure import unanswered_step
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.facts import (
     derive,
     endpoint,
@@ -194,6 +194,11 @@ class TenantRun:
     def no_access(self) -> HostedKubernetesError | None:
         """Why the last look inside failed; None when it did not, or was not due."""
         return self._no_access
+
+    @property
+    def answered(self) -> bool | None:
+        """Whether the published endpoint answered from here when the tenant was looked into; None when it was not."""
+        return None if self._access is None else self._exposed
 
     @property
     def pods_problem(self) -> str:
@@ -445,8 +450,7 @@ class TenantRun:
             if time.monotonic() > self.context.deadline:
                 raise HostedKubernetesError(
                     f"TenantControlPlane {tenant.key}: is Ready, but not Exposed: {host_port(*published)} does not answer "
-                    f"from this machine; look at {_PUBLISHERS[type(tenant.route)]} and at routes and firewalls on the way, or say wait_exposed: false "
-                    "when only workers have to reach it"
+                    f"from this machine; {unanswered_step(tenant)}, or say wait_exposed: false when only workers have to reach it"
                 )
             time.sleep(_PAUSE_S)
 
@@ -528,11 +532,6 @@ def _unfinished(pods: Mapping[tuple[str, str], Json]) -> list[tuple[str, str]]:
     return [key for key, pod in pods.items() if pod_counts(pod)]
 
 
-_PUBLISHERS: Final[Mapping[type, str]] = {
-    type(None): "the load balancer",
-    Ingress: "the Ingress, its controller (which must pass TLS through), the DNS name",
-    Gateway: "the Gateway, its TLS listener, the DNS name",
-}
 _PHASES: Final[Mapping[int, str]] = {
     Stage.LEAVES: "keys",
     Stage.CHAINED_LEAVES: "keys",

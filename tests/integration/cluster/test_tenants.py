@@ -367,6 +367,10 @@ def test_an_endpoint_that_only_workers_reach(fleet: Fleet) -> None:
     run = fleet.run(definition, wait_exposed=False)
     assert run.tenant["phase"] == "Ready"
     assert not run.tenant["exposed"]
+    (found,) = tenants_info(fleet.client, Settings(holder="test", check=True), "hidden", NAMESPACE)
+    assert found["ready"]
+    assert (found["exposure"]["answers"], found["exposure"]["has_address"]) == (False, True)
+    assert found["exposure"]["reason"] == f"{fleet.nobody}:6443 does not answer from this machine"
     assert not fleet.run(definition, wait_exposed=False).changed
     with pytest.raises(HostedKubernetesError, match=rf"is Ready, but not Exposed: {fleet.nobody}:6443 does not answer from this machine"):
         fleet.run(definition, timeout_s=3)

@@ -45,6 +45,7 @@ def test_the_preflight_finds_nothing_wrong_with_it() -> None:
     done = run_playbook("hosted.kubernetes.preflight", "--limit", "localhost", inventory=EXAMPLE, bundle_cache_dir=str(cache_directory()))
     assert done.status == 0, done.output
     assert done.changed == 0
+    assert "no such option" not in done.output
 
 
 def test_volumes_are_on_nodes_that_the_management_cluster_will_have(tmp_path: Path) -> None:
@@ -65,3 +66,12 @@ def test_volumes_are_on_nodes_that_the_management_cluster_will_have(tmp_path: Pa
     done = run_playbook(path, inventory=EXAMPLE, bundle_dir=str(tmp_path))
     assert done.status == 0, done.output
     assert "0 unknown nodes" in done.text
+
+
+def test_the_preflight_warns_of_a_misspelt_variable_and_goes_on() -> None:
+    limit = ("--limit", "localhost")
+    done = run_playbook(
+        "hosted.kubernetes.preflight", *limit, inventory=EXAMPLE, bundle_cache_dir=str(cache_directory()), worker_tennat="acme"
+    )
+    assert done.status == 0, done.output
+    assert "worker_tennat (all hosts): role worker has no such option; did you mean worker_tenant?" in done.text

@@ -103,6 +103,12 @@ def test_a_host_that_joined_elsewhere_is_refused_with_both_clusters_named() -> N
         pytest.param(
             facts(unreachable=["198.51.100.20:6443"]), WANTED, "cannot reach tenant default/acme at 198.51.100.20:6443", id="route"
         ),
+        pytest.param(
+            facts(unreachable=["198.51.100.20:6443"]),
+            WANTED,
+            "whether the load balancer of the management cluster answers for that address: 'kubectl -n default describe service acme'",
+            id="load balancer",
+        ),
         pytest.param(facts(clock_offset_s=-3600), WANTED, "its clock is -3600 s off", id="clock"),
         pytest.param(facts(), replace(WANTED, node_name="Worker_1"), 'node name "Worker_1" is not a DNS name', id="name"),
         pytest.param(
