@@ -38,10 +38,16 @@ EXAMPLES = r"""
 RETURN = r"""
 _value:
   description:
-    - C(name) and C(namespace) of the tenant, C(pod_cidrs) in the user's order, C(asleep) when it shall have no replica, and C(kubeconfig), the
-      path of its administrator's kubeconfig, empty when C(kubeconfig_dir) is.
+    - C(name) and C(namespace) of the tenant, C(version) of Kubernetes as it is wanted, C(pod_cidrs) in the user's order, C(asleep) when it shall have no
+      replica, and C(kubeconfig), the path of its administrator's kubeconfig, empty when C(kubeconfig_dir) is.
   type: dict
-  sample: {"name": "acme", "namespace": "tenants", "pod_cidrs": ["10.244.0.0/16"], "asleep": false, "kubeconfig": "/root/acme.kubeconfig"}
+  sample:
+    name: acme
+    namespace: tenants
+    version: v1.36.3
+    pod_cidrs: ["10.244.0.0/16"]
+    asleep: false
+    kubeconfig: /root/acme.kubeconfig
 """
 
 import os
@@ -64,6 +70,7 @@ def tenant_settings(definition: Mapping[str, Any], namespace: str = "default", k
     return {
         "name": name,
         "namespace": metadata.get("namespace") or namespace,
+        "version": str(_mapping(spec, "kubernetes").get("version") or ""),
         "pod_cidrs": list(pod_cidrs(_mapping(spec, "networkProfile"))),
         "asleep": Deployment.parse(dict(deployment)).asleep,
         "kubeconfig": os.path.join(kubeconfig_dir, f"{name}.kubeconfig") if kubeconfig_dir else "",

@@ -103,4 +103,4 @@ def test_empty_texts_of_a_survey_are_unset(tmp_path: Path) -> None:
     done = run_playbook("hosted.kubernetes.tenant", "--check", tenant_control_plane_definitions=[definition("acme", "")], **empty)
 
     assert done.status == 0, done.output
-    assert "A real run keeps present: acme." in done.text
+    assert "A real run makes the control planes of these tenants: acme." in done.text
