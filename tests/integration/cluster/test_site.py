@@ -311,7 +311,7 @@ def test_a_site_with_a_sleeping_tenant_is_in_order(site: Site) -> None:
 
 
 def test_a_deleted_tenant_leaves_hosts_that_can_be_reset(site: Site) -> None:
-    site.twice("tenant", tenant_control_plane_state="absent")
+    site.twice("tenant", tenant_control_plane_state="absent", tenant_control_plane_names="acme")
     assert not (site.directory / "acme.kubeconfig").exists()
 
     done = site.twice("worker_reset")
