@@ -20,7 +20,10 @@ options:
     type: dict
     required: true
   namespace:
-    description: Namespace of a definition that names none.
+    description:
+      - Namespace of a definition that names none.
+      - As for C(kubectl), V(default) unless given. The roles and playbooks of this collection have their tenants in V(tenants), or where
+        C(tenant_control_plane_namespace) says.
     type: str
     default: default
   kubeconfig_dir:

@@ -40,7 +40,10 @@ options:
       - With O(state=absent) the tenant to delete.
     type: str
   namespace:
-    description: Namespace in the management cluster of O(name), and of definitions that name none.
+    description:
+      - Namespace in the management cluster of O(name), and of definitions that name none.
+      - As for C(kubectl), V(default) unless given. The roles and playbooks of this collection have their tenants in V(tenants), or where
+        C(tenant_control_plane_namespace) says.
     type: str
     default: default
   state:

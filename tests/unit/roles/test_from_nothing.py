@@ -9,6 +9,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from ansible_collections.hosted.kubernetes.tests.support.playbooks import PlaybookRun, run_playbook
 
 STEPS = ("management_cluster", "datastore", "tenant", "tenant_check")
@@ -33,11 +35,10 @@ def definition(name: str, replicas: int = 2) -> dict[str, Any]:
     }
 
 
-def run(folder: Path, plays: list[Any], *options: str, **variables: Any) -> PlaybookRun:
+def run(folder: Path, plays: list[Any], *options: str, inventory: str = INVENTORY, **variables: Any) -> PlaybookRun:
     (folder / "plays.yml").write_text(json.dumps(plays), encoding="utf-8")
-    (folder / "hosts").write_text(INVENTORY, encoding="utf-8")
+    (folder / "hosts").write_text(inventory, encoding="utf-8")
     every = {
-        "management_cluster_kubeconfig": str(folder / "management.kubeconfig"),
         "tenant_control_plane_kubeconfig_dir": str(folder),
         "bundle_dir": "/bundle",
         **variables,
@@ -47,13 +48,24 @@ def run(folder: Path, plays: list[Any], *options: str, **variables: Any) -> Play
     return done
 
 
-def test_a_check_from_nothing_says_what_each_step_makes(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("inventory", "more"),
+    [
+        (INVENTORY, {"management_cluster_kubeconfig": "{{ ansible_inventory_sources[0] | dirname }}/management.kubeconfig"}),
+        # Where nobody says it, all roles and playbooks look beside the inventory.
+        (INVENTORY.replace("[management]", "[management]\nmain"), {}),
+    ],
+    ids=["given", "by default"],
+)
+def test_a_check_from_nothing_says_what_each_step_makes(tmp_path: Path, inventory: str, more: dict[str, Any]) -> None:
     imports: list[Any] = [{"name": step, "ansible.builtin.import_playbook": f"hosted.kubernetes.{step}"} for step in STEPS]
     done = run(
         tmp_path,
         [*imports, SUMMARY],
         "--check",
         "--diff",
+        inventory=inventory,
+        **more,
         load_balancer_addresses=["192.0.2.200-192.0.2.220"],
         datastore_members=1,
         tenant_control_plane_definitions=[definition("acme"), definition("beta")],
@@ -66,6 +78,7 @@ def test_a_check_from_nothing_says_what_each_step_makes(tmp_path: Path) -> None:
         "Tenant acme is proved by a real run, once it is there.",
         "tenant tenants/acme: v1.36.3, made by a real run, with 2 workers",
         "tenant tenants/beta: v1.36.3, made by a real run, with 1 worker",
+        f"management cluster: export KUBECONFIG={tmp_path / 'management.kubeconfig'} (written by a real run)",
         "next: the same without --check",
     ):
         assert said in done.text, done.output
@@ -75,7 +88,10 @@ def test_a_check_from_nothing_says_what_each_step_makes(tmp_path: Path) -> None:
 
 def test_a_store_that_exists_already_is_only_recorded(tmp_path: Path) -> None:
     store = [{"name": "store", "ansible.builtin.import_playbook": "hosted.kubernetes.datastore"}]
-    done = run(tmp_path, store, "--check", datastore_definition={"metadata": {"name": "sql"}, "spec": {}})
+    absent = str(tmp_path / "management.kubeconfig")
+    done = run(
+        tmp_path, store, "--check", management_cluster_kubeconfig=absent, datastore_definition={"metadata": {"name": "sql"}, "spec": {}}
+    )
     assert "A real run records the DataStore sql, and probes it." in done.text
 
 
@@ -84,6 +100,7 @@ def test_the_summary_of_a_real_run(tmp_path: Path) -> None:
     done = run(
         tmp_path,
         [SUMMARY],
+        management_cluster_kubeconfig=str(tmp_path / "management.kubeconfig"),
         tenant_control_plane_definitions=[definition("acme"), definition("beta"), definition("idle", 0), definition("other")],
         tenant_control_plane_endpoints={"tenants/acme": "192.0.2.200:6443", "tenants/beta": "", "tenants/idle": "192.0.2.201:6443"},
         tenant_control_plane_failed=["tenants/beta"],
@@ -106,5 +123,5 @@ def test_the_summary_of_a_real_run(tmp_path: Path) -> None:
 
 
 def test_the_summary_of_a_cluster_of_the_environment(tmp_path: Path) -> None:
-    done = run(tmp_path, [SUMMARY], "--check", management_cluster_kubeconfig="")
+    done = run(tmp_path, [SUMMARY], "--check")
     assert "management cluster: the one of the environment (K8S_AUTH_HOST or K8S_AUTH_KUBECONFIG)" in done.text
