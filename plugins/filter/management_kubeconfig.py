@@ -12,8 +12,8 @@ version_added: 0.1.0
 author:
   - hosted.kubernetes contributors (@hosted-kubernetes)
 description:
-  - Returns the path C(management.kubeconfig) beside the inventory, in the working directory when the inventory is no file, for the hosts of the group
-    C(management), of whose cluster the kubeconfig is.
+  - Returns the path C(.kube/management.kubeconfig) beside the inventory (in it, when it is a directory, of which Ansible reads no hidden parts), or in
+    the working directory when the inventory is no file. It is of the cluster that the hosts of the group C(management) have.
   - Returns an empty text when that group has no host. The cluster is one of your own then, and modules take it from the environment.
   - Roles and playbooks use it where C(management_cluster_kubeconfig) is not defined.
 positional: groups
@@ -39,7 +39,7 @@ RETURN = r"""
 _value:
   description: An absolute path, or an empty text.
   type: str
-  sample: /root/my-site/management.kubeconfig
+  sample: /root/my-site/.kube/management.kubeconfig
 """
 
 import os
@@ -54,7 +54,7 @@ def management_kubeconfig(sources: Sequence[str], groups: Mapping[str, Sequence[
     first = sources[0] if sources else ""
     beside = os.path.dirname(first) if os.path.isfile(first) else ""
     folder = first if os.path.isdir(first) else beside
-    return os.path.join(os.path.abspath(folder), "management.kubeconfig")
+    return os.path.join(os.path.abspath(folder), ".kube", "management.kubeconfig")
 
 
 class FilterModule:

@@ -19,7 +19,7 @@ def test_it_is_beside_the_inventory(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     site.mkdir()
     hosts = site / "hosts.yml"
     hosts.touch()
-    beside = str(site / "management.kubeconfig")
+    beside = str(site / ".kube/management.kubeconfig")
     assert management_kubeconfig([str(site)], MANAGEMENT) == beside
     assert management_kubeconfig([str(hosts), "other"], MANAGEMENT) == beside
     monkeypatch.chdir(site)
@@ -29,7 +29,7 @@ def test_it_is_beside_the_inventory(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize("sources", [[], ["main,worker,"], ["/nowhere/hosts"]])
 def test_without_a_file_it_is_in_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sources: list[str]) -> None:
     monkeypatch.chdir(tmp_path)
-    assert management_kubeconfig(sources, MANAGEMENT) == str(tmp_path / "management.kubeconfig")
+    assert management_kubeconfig(sources, MANAGEMENT) == str(tmp_path / ".kube/management.kubeconfig")
 
 
 @pytest.mark.parametrize("groups", [{"all": ["main"]}, {"all": ["main"], "management": []}])

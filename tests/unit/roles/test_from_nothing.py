@@ -51,7 +51,7 @@ def run(folder: Path, plays: list[Any], *options: str, inventory: str = INVENTOR
 @pytest.mark.parametrize(
     ("inventory", "more"),
     [
-        (INVENTORY, {"management_cluster_kubeconfig": "{{ ansible_inventory_sources[0] | dirname }}/management.kubeconfig"}),
+        (INVENTORY, {"management_cluster_kubeconfig": "{{ ansible_inventory_sources[0] | dirname }}/.kube/management.kubeconfig"}),
         # Where nobody says it, all roles and playbooks look beside the inventory.
         (INVENTORY.replace("[management]", "[management]\nmain"), {}),
     ],
@@ -70,7 +70,7 @@ def test_a_check_from_nothing_says_what_each_step_makes(tmp_path: Path, inventor
         datastore_members=1,
         tenant_control_plane_definitions=[definition("acme"), definition("beta")],
     )
-    yet = f"There is no management cluster yet ({tmp_path / 'management.kubeconfig'}). A real run"
+    yet = f"There is no management cluster yet ({tmp_path / '.kube/management.kubeconfig'}). A real run"
     for said in (
         f"{yet} puts into it: flannel for its pods (10.244.0.0/16); MetalLB with the addresses 192.0.2.200-192.0.2.220.",
         f"{yet} makes an etcd with 1 member in namespace hosted-kubernetes-system and the DataStore default, and probes it.",
@@ -78,10 +78,12 @@ def test_a_check_from_nothing_says_what_each_step_makes(tmp_path: Path, inventor
         "Tenant acme is proved by a real run, once it is there.",
         "tenant tenants/acme: v1.36.3, made by a real run, with 2 workers",
         "tenant tenants/beta: v1.36.3, made by a real run, with 1 worker",
-        f"management cluster: export KUBECONFIG={tmp_path / 'management.kubeconfig'} (written by a real run)",
+        f"management cluster: export KUBECONFIG={tmp_path / '.kube/management.kubeconfig'} (written by a real run)",
         "next: the same without --check",
     ):
         assert said in done.text, done.output
+    # One line each, which can be copied.
+    assert f"    management cluster: export KUBECONFIG={tmp_path / '.kube/management.kubeconfig'} (written by a real run)\n" in done.output
     assert "WARNING" not in done.output
     assert done.changed == 0
 

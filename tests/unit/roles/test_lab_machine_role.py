@@ -32,13 +32,11 @@ def test_a_look_before_machines_are_made_changes_nothing(tmp_path: Path, options
     assert run_role(tmp_path, "lab_machine", "--check", **lab).changed == 1
 
 
-def lab(*options: str, folder: Path, **variables: Any) -> str:
+def lab(*, folder: Path, **variables: Any) -> str:
     inventory = str(COLLECTION / "inventories/demo")
-    done = run_playbook(
-        "hosted.kubernetes.lab", "--check", *options, inventory=inventory, lab_name="nolab", lab_cache_dir=str(folder), **variables
-    )
+    done = run_playbook("hosted.kubernetes.lab", "--check", inventory=inventory, lab_name="nolab", lab_cache_dir=str(folder), **variables)
     assert done.status == 0, done.output
-    return done.text
+    return done.output
 
 
 def test_the_end_of_a_lab_says_how_its_machines_are_reached(tmp_path: Path) -> None:
@@ -46,7 +44,8 @@ def test_the_end_of_a_lab_says_how_its_machines_are_reached(tmp_path: Path) -> N
     where = tmp_path / "lab/nolab"
     ssh = f"ssh -F /dev/null -i {where}/id_ed25519 -o UserKnownHostsFile={where}/known_hosts lab@{ADDRESS}"
     assert "lab nolab: a real run boots nolab-management, nolab-worker-1, nolab-worker-2; user lab may use sudo" in said
-    assert f"nolab-management: {ssh}" in said
+    # In one line, which can be copied.
+    assert f"    nolab-management: {ssh}\n" in said
     assert f"ansible_ssh_private_key_file: {where}/id_ed25519" in said
 
 
