@@ -16,7 +16,10 @@ attributes:
   check_mode:
     description: Can run in C(check_mode) and return the changes a real run would make, without making them.
   diff_mode:
-    description: Returns what would change or has changed when run with C(--diff); secrets are redacted.
+    description:
+      - Returns what would change or has changed when run with C(--diff); secrets are redacted.
+      - Where a module returns a plan, objects that it makes have one line each, but resources of this collection's API all fields. All fields
+        of the others are in the returned plan, which C(-v) shows.
   idempotent:
     description: A second run with the same options and no outside change makes no change and says so.
 """

@@ -18,7 +18,10 @@ options:
       - Needed unless O(tenant_kubeconfig) is given.
     type: str
   namespace:
-    description: Namespace of the TenantControlPlane.
+    description:
+      - Namespace of the TenantControlPlane.
+      - As for C(kubectl), V(default) unless given. The roles and playbooks of this collection have their tenants in V(tenants), or where
+        C(tenant_control_plane_namespace) says.
     type: str
     default: default
   tenant_kubeconfig:

@@ -22,7 +22,10 @@ options:
     elements: dict
     required: true
   namespace:
-    description: Namespace of definitions that name none.
+    description:
+      - Namespace of definitions that name none.
+      - As for C(kubectl), V(default) unless given. The roles and playbooks of this collection have their tenants in V(tenants), or where
+        C(tenant_control_plane_namespace) says.
     type: str
     default: default
 """

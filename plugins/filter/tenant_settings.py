@@ -20,7 +20,10 @@ options:
     type: dict
     required: true
   namespace:
-    description: Namespace of a definition that names none.
+    description:
+      - Namespace of a definition that names none.
+      - As for C(kubectl), V(default) unless given. The roles and playbooks of this collection have their tenants in V(tenants), or where
+        C(tenant_control_plane_namespace) says.
     type: str
     default: default
   kubeconfig_dir:
@@ -38,10 +41,16 @@ EXAMPLES = r"""
 RETURN = r"""
 _value:
   description:
-    - C(name) and C(namespace) of the tenant, C(pod_cidrs) in the user's order, C(asleep) when it shall have no replica, and C(kubeconfig), the
-      path of its administrator's kubeconfig, empty when C(kubeconfig_dir) is.
+    - C(name) and C(namespace) of the tenant, C(version) of Kubernetes as it is wanted, C(pod_cidrs) in the user's order, C(asleep) when it shall have no
+      replica, and C(kubeconfig), the path of its administrator's kubeconfig, empty when C(kubeconfig_dir) is.
   type: dict
-  sample: {"name": "acme", "namespace": "tenants", "pod_cidrs": ["10.244.0.0/16"], "asleep": false, "kubeconfig": "/root/acme.kubeconfig"}
+  sample:
+    name: acme
+    namespace: tenants
+    version: v1.36.3
+    pod_cidrs: ["10.244.0.0/16"]
+    asleep: false
+    kubeconfig: /root/acme.kubeconfig
 """
 
 import os
@@ -64,6 +73,7 @@ def tenant_settings(definition: Mapping[str, Any], namespace: str = "default", k
     return {
         "name": name,
         "namespace": metadata.get("namespace") or namespace,
+        "version": str(_mapping(spec, "kubernetes").get("version") or ""),
         "pod_cidrs": list(pod_cidrs(_mapping(spec, "networkProfile"))),
         "asleep": Deployment.parse(dict(deployment)).asleep,
         "kubeconfig": os.path.join(kubeconfig_dir, f"{name}.kubeconfig") if kubeconfig_dir else "",

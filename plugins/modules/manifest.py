@@ -66,7 +66,10 @@ options:
       - An empty string means unset.
     type: str
   tenant_namespace:
-    description: Namespace of the TenantControlPlane.
+    description:
+      - Namespace of the TenantControlPlane.
+      - As for C(kubectl), V(default) unless given. The roles and playbooks of this collection have their tenants in V(tenants), or where
+        C(tenant_control_plane_namespace) says.
     type: str
     default: default
 extends_documentation_fragment:

@@ -25,7 +25,10 @@ options:
     type: str
     required: true
   namespace:
-    description: Its namespace.
+    description:
+      - Its namespace.
+      - As for C(kubectl), V(default) unless given. The roles and playbooks of this collection have their tenants in V(tenants), or where
+        C(tenant_control_plane_namespace) says.
     type: str
     default: default
   unencrypted:

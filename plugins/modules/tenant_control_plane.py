@@ -20,7 +20,8 @@ description:
   - A tenant whose C(spec.dataStoreSelector) picks DataStores by labels goes to the one with most room (see the option C(capacity) of
     M(hosted.kubernetes.datastore)). The choice is recorded in the resource's status and stays. When none has room, the error shows all of them.
   - In check mode returns the very changes a real run would make. What is only known afterwards, such as an address that a load balancer
-    gives, is shown as C(known after apply).
+    gives, is shown as C(known after apply). With C(--diff) a new tenant is its definition and one line for each object made for it; C(-v)
+    shows RV(tenants[].plan) with all their fields.
 author:
   - hosted.kubernetes contributors (@hosted-kubernetes)
 options:
@@ -39,7 +40,10 @@ options:
       - With O(state=absent) the tenant to delete.
     type: str
   namespace:
-    description: Namespace in the management cluster of O(name), and of definitions that name none.
+    description:
+      - Namespace in the management cluster of O(name), and of definitions that name none.
+      - As for C(kubectl), V(default) unless given. The roles and playbooks of this collection have their tenants in V(tenants), or where
+        C(tenant_control_plane_namespace) says.
     type: str
     default: default
   state:

@@ -23,7 +23,10 @@ options:
     type: str
     required: true
   namespace:
-    description: Namespace of the tenant in the management cluster.
+    description:
+      - Namespace of the tenant in the management cluster.
+      - As for C(kubectl), V(default) unless given. The roles and playbooks of this collection have their tenants in V(tenants), or where
+        C(tenant_control_plane_namespace) says.
     type: str
     default: default
   dest:

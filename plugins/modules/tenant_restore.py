@@ -29,7 +29,10 @@ options:
     type: str
     required: true
   namespace:
-    description: Its namespace; made when it does not exist.
+    description:
+      - Its namespace; made when it does not exist.
+      - As for C(kubectl), V(default) unless given. The roles and playbooks of this collection have their tenants in V(tenants), or where
+        C(tenant_control_plane_namespace) says.
     type: str
     default: default
   file:

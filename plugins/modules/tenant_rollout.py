@@ -61,7 +61,10 @@ options:
     type: list
     elements: str
   namespace:
-    description: Namespace of O(tenants) and definitions that name none.
+    description:
+      - Namespace of O(tenants) and definitions that name none.
+      - As for C(kubectl), V(default) unless given. The roles and playbooks of this collection have their tenants in V(tenants), or where
+        C(tenant_control_plane_namespace) says.
     type: str
     default: default
   record_namespace:

@@ -837,7 +837,7 @@ BAD_CHANGES: Final = (
     Case(
         "datastore removed",
         {},
-        ('spec.dataStore is "one" and cannot be removed; name another DataStore of the same driver to move the data',),
+        ('spec.dataStore is "one" and cannot be removed; name it again (a tenant moves to another one by backup and restore)',),
         ("spec.dataStore: Invalid value", "dataStore cannot be removed once it is set"),
         old={"dataStore": "one"},
     ),

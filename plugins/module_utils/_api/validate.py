@@ -452,7 +452,7 @@ _RULES: Final[tuple[Callable[[Json], Iterator[str]], ...]] = (
 def _change_problems(old: Json, status: Json, new: Json) -> Iterator[str]:
     yield from _upgrade_problems(old, status, new)
     if old.get("dataStore") and not new.get("dataStore"):
-        yield f"spec.dataStore is {shown(old['dataStore'])} and cannot be removed; name another DataStore of the same driver to move the data"
+        yield f"spec.dataStore is {shown(old['dataStore'])} and cannot be removed; name it again (a tenant moves to another one by backup and restore)"
     setup = _get(_get(status, "storage"), "setup")
     for field, recorded in (("dataStoreSchema", "schema"), ("dataStoreUsername", "user")):
         if old.get(field) and not new.get(field):

@@ -249,7 +249,8 @@ class _Planner:
             if item:
                 raise InvalidError(
                     f"etcd {self.etcd.namespace}/{self.etcd.name}: {option} cannot change once it exists ({ref}: {item.path} is "
-                    f"{item.before!r}, wanted {item.after!r}); set the old value, or make another DataStore and move the tenants to it"
+                    f"{item.before!r}, wanted {item.after!r}); set the old value; or, while no tenant uses it, remove it with its data (ansible-playbook "
+                    "hosted.kubernetes.datastore -e datastore_tasks=absent) and run again; or make another DataStore beside it"
                 )
 
     def _refuse_released(self, ref: ObjectRef, live: Json | None) -> None:

@@ -84,12 +84,14 @@ class ObjectResult:
         }
 
     def to_diff(self) -> Json:
-        """For Ansible's --diff: changed fields by line, values of Secrets redacted."""
+        """For Ansible's --diff: changed fields by line, values of Secrets redacted; of a new definition of resources, whose schema is long, its name."""
         title, shown = f"{self.ref} ({self.action.value})", self.to_result()["fields"]
         before = "".join(f"{item['path']}: {item['before']!r}\n" for item in shown if item["before"] is not None)
         after = "".join(f"{item['path']}: {item['after']!r}\n" for item in shown if item["after"] is not None)
         if self.action is ObjectAction.DELETE:
             before = f"{self.ref}\n"
+        elif self.action is ObjectAction.CREATE and self.ref.kind == "CustomResourceDefinition":
+            after = f"{self.ref}\n"
         return {"before_header": title, "after_header": title, "before": before, "after": after}
 
     def _shown(self, item: FieldChange, value: Any) -> Any:

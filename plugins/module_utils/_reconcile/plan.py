@@ -10,18 +10,19 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from itertools import groupby
 from textwrap import indent
 from typing import Any, Final
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api import redaction
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.names import ANNOTATION_TEMPLATE
-from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json, ObjectRef
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import KAMAJI_API_VERSION, Json, ObjectRef
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.unknown import UNKNOWN, has_unknown
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.fields import FieldChange
 
 REDACTED: Final = redaction.REDACTED
 MISSING: Final = "does not exist"
-"""The reason of a change that makes an object; its diff has nothing before."""
+"""The reason of a change that makes an object."""
 _TEMPLATE_PATH: Final = f'metadata.annotations."{ANNOTATION_TEMPLATE}"'
 
 
@@ -174,8 +175,35 @@ def _short_template(text: str) -> str:
 
 
 def plan_diff(changes: Iterable[Change]) -> list[Mapping[str, str]]:
-    """Render changes for Ansible's --diff: one entry per object with before and after text, secrets redacted."""
-    return [_diff_entry(change) for change in changes]
+    """Render changes for Ansible's --diff, in their order, secrets redacted.
+
+    A changed object has an entry with the text of its fields before and after. New objects of one tenant that follow one another are one
+    entry with a line each, since dozens come with a tenant and none is of the user's making; to_result() has all their fields. What the user
+    wrote (the resources of this API) is shown with its fields when it is new, too.
+    """
+    return [
+        entry
+        for (tenant, is_new), group in groupby(changes, lambda change: (change.tenant, _is_line(change)))
+        for entry in ([_new_objects(tenant, group)] if is_new else map(_diff_entry, group))
+    ]
+
+
+def _is_new(change: Change) -> bool:
+    return change.action in (Action.CREATE, Action.GRANT) or change.reason == MISSING
+
+
+def _is_line(change: Change) -> bool:
+    return _is_new(change) and not (change.fields and change.object.api_version == KAMAJI_API_VERSION)
+
+
+def _new_objects(tenant: str, changes: Iterable[Change]) -> Mapping[str, str]:
+    title = f"{tenant}: what is made (-v shows each field)"
+    return {"before_header": title, "after_header": title, "before": "", "after": "".join(map(_new_object, changes))}
+
+
+def _new_object(change: Change) -> str:
+    why = "" if change.reason == MISSING else f" ({change.reason})"
+    return f"{change.cluster.value}: {change.action.value} {change.object}{why}\n"
 
 
 def _diff_entry(change: Change) -> Mapping[str, str]:
@@ -202,6 +230,4 @@ def _whole_object(change: Change) -> tuple[str, str]:
     line = f"{change.object}\n"
     if change.action in (Action.DELETE, Action.PURGE):
         return line, ""
-    if change.action in (Action.CREATE, Action.GRANT) or change.reason == MISSING:
-        return "", line
     return line, f"{change.object} ({change.reason})\n"

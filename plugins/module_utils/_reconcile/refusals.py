@@ -56,7 +56,7 @@ def _stores(desired: Desired, observed: Observed) -> Iterator[str]:
     if store and store != view.name:
         yield (
             f'spec.dataStore "{view.name}" is not where its data is, that is "{store}"; write '
-            f'"{store}" (moving the data of a tenant to another datastore is not possible yet)'
+            f'"{store}" (a tenant moves to another datastore by backup and restore only)'
         )
     problem = None if view.driver == ETCD else kine_problem(share_of(tenant.manifest(), observed.status), view.driver)
     if problem:

@@ -32,6 +32,17 @@ OFF: Final = "ansible_connection=ssh ansible_host=127.0.0.1 ansible_port=1"
 ON: Final = f"ansible_connection=local ansible_become=false ansible_python_interpreter={sys.executable}"
 # Of no use to a play: what runs on the controller has to know how by itself.
 CONTROLLER: Final = f"localhost {OFF} ansible_python_interpreter=/nowhere"
+SUMMARY: Final = {
+    "name": "Summary",
+    "hosts": "localhost",
+    "gather_facts": False,
+    "tasks": [
+        {
+            "name": "Show",
+            "ansible.builtin.include_role": {"name": "hosted.kubernetes.tenant_control_plane", "tasks_from": "summary"},
+        }
+    ],
+}
 
 
 @pytest.fixture
@@ -72,7 +83,7 @@ def run(folder: Path, pair: tuple[Tenant, Tenant], plays: list[Json], *options: 
 def test_one_tenant_that_fails_holds_up_neither_the_others_nor_their_workers(tmp_path: Path, pair: tuple[Tenant, Tenant]) -> None:
     good, bad = pair
     told = f'TenantControlPlane {bad.key}: spec.dataStore "nowhere" does not exist'
-    later = [play("tenant", vars={"tenant_fail": False}), play("worker"), play("tenant_check")]
+    later = [play("tenant", vars={"tenant_fail": False}), play("worker"), play("tenant_check"), SUMMARY]
     done = run(tmp_path, pair, later)
     assert done.status == 0, done.output
     assert told in done.text
@@ -83,6 +94,9 @@ def test_one_tenant_that_fails_holds_up_neither_the_others_nor_their_workers(tmp
     assert "Tenant good sleeps" in done.text
     assert "worker-bad :" not in done.output
     assert "Tenant bad" not in done.text
+    version = good.definition()["spec"]["kubernetes"]["version"]
+    assert f"tenant {good.key}: {version}, asleep (replicas 0)" in done.text
+    assert f"tenant {bad.key}: failed; the reason follows" in done.text
     # Steps are shown while the module runs: of those that are changed, and what is wrong with the others.
     assert re.search(rf"(?s)\n  {good.key}: foundation\n.*\n  {good.key}: done\n", done.output)
     assert f"\n  {bad.key}: {told}" in done.output
@@ -95,7 +109,7 @@ def test_one_tenant_that_fails_holds_up_neither_the_others_nor_their_workers(tmp
 def test_the_site_fails_at_its_end(tmp_path: Path) -> None:
     done = run_playbook("hosted.kubernetes.site", "--list-tasks", bundle_dir=str(tmp_path))
     plays = re.findall(r"play #\d+ \(([^)]*)\): ([^\t]*)", done.output)
-    assert plays[-1] == ("localhost", "Tenants that failed"), done.output
+    assert plays[-2:] == [("localhost", "Summary"), ("localhost", "Tenants that failed")], done.output
 
 
 @contextmanager

@@ -130,9 +130,12 @@ def test_a_check_from_nothing_lists_the_steps_and_changes_nothing(site: Site) ->
     assert {"lab-management", WORKER} <= {host for host, changed in done.changes.items() if changed}
     for expected in (
         "A real run initialises the cluster with kubeadm",
-        "A real run makes an etcd with 1 members in namespace hosted-kubernetes-system and the DataStore default",
-        "A real run keeps present: acme",
-        f"host {WORKER} would join when the tenant is there, which it is not",
+        "A real run makes an etcd with 1 member in namespace hosted-kubernetes-system and the DataStore default",
+        "A real run makes the control planes of these tenants: acme",
+        "A real run puts into it: flannel for its pods (10.244.0.0/16); MetalLB with the addresses",
+        f"host {WORKER} would join when the tenant is there, which it is not: there is no management cluster yet",
+        "Tenant acme is proved by a real run, once it is there.",
+        "tenant tenants/acme: v1.36.3, made by a real run, with 2 workers",
     ):
         assert expected in done.text
     assert not (machine_root(LAB, NODE) / "usr/local/bin/kubelet").exists()
@@ -308,7 +311,7 @@ def test_a_site_with_a_sleeping_tenant_is_in_order(site: Site) -> None:
 
 
 def test_a_deleted_tenant_leaves_hosts_that_can_be_reset(site: Site) -> None:
-    site.twice("tenant", tenant_control_plane_state="absent")
+    site.twice("tenant", tenant_control_plane_state="absent", tenant_control_plane_names="acme")
     assert not (site.directory / "acme.kubeconfig").exists()
 
     done = site.twice("worker_reset")

@@ -37,6 +37,13 @@ def test_a_tenant_without_replicas_sleeps(replicas: int | None, asleep: bool) ->
     assert tenant_settings(definition)["asleep"] is asleep
 
 
+def test_the_version_is_the_wanted_one_as_text() -> None:
+    definition = {"metadata": {"name": "acme"}, "spec": {"kubernetes": {"version": "v1.36.3"}}}
+
+    assert tenant_settings(definition)["version"] == "v1.36.3"
+    assert tenant_settings({"metadata": {"name": "acme"}, "spec": {"kubernetes": None}})["version"] == ""
+
+
 def test_where_its_kubeconfig_is() -> None:
     definition = {"metadata": {"name": "acme", "namespace": ""}}
 

@@ -19,12 +19,20 @@ DAY_S = 86_400
 
 def test_a_host_that_cannot_hold_the_cluster_is_refused_before_it_is_changed(tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text(json.dumps({"kubernetes": "v1.36.3", "arch": "s390x", "artefacts": []}), encoding="utf-8")
-    done = run_role(tmp_path, "management_cluster", "--check", management_cluster_bundle_dir=str(tmp_path), ansible_become=False)
+    given: dict[str, Any] = {"management_cluster_bundle_dir": str(tmp_path), "ansible_become": False}
+    done = run_role(tmp_path, "management_cluster", "--check", management_cluster_kubeconfig=str(tmp_path / "kubeconfig"), **given)
 
     assert done.status == 2
     assert "host localhost: " in done.text
     assert "the bundle is for s390x; set management_cluster_bundle_dir" in done.text
     assert "Prepare the operating system" not in done.output
+
+
+def test_a_cluster_whose_kubeconfig_has_no_place_is_not_made(tmp_path: Path) -> None:
+    done = run_role(tmp_path, "management_cluster", "--check", management_cluster_bundle_dir=str(tmp_path))
+
+    assert done.status == 2
+    assert "localhost: management_cluster_kubeconfig is empty, and the host is not in the group management" in done.text
 
 
 def seen(marker: str, *days: float) -> str:

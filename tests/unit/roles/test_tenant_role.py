@@ -45,11 +45,27 @@ def test_kubeconfigs_of_two_tenants_with_one_path(tmp_path: Path) -> None:
     assert "two tenants of tenant_control_plane_definitions have the same name (acme, acme)" in done.text
 
 
-def test_several_tenants_are_not_deleted_without_their_names(tmp_path: Path) -> None:
-    done = tenant(tmp_path, definition("acme", "tenants"), definition("beta", "tenants"), tenant_control_plane_state="absent")
+@pytest.mark.parametrize("names", [["acme"], ["acme", "beta"]])
+@pytest.mark.parametrize("given", [[], ""])
+def test_no_tenant_is_deleted_without_its_name(tmp_path: Path, names: list[str], given: Any) -> None:
+    definitions = [definition(name, "tenants") for name in names]
+    done = tenant(tmp_path, *definitions, tenant_control_plane_state="absent", tenant_control_plane_names=given)
 
     assert done.status == 2
-    assert "2 tenants are defined; name those to delete with all their data in tenant_control_plane_names" in done.text
+    assert "no tenant is named; name those to delete with all their data, such as -e tenant_control_plane_names=acme" in done.text
+    assert f"(defined are {', '.join(names)})" in done.text
+
+
+@pytest.mark.parametrize("given", [["beta", "gamma"], "beta, gamma"])
+def test_names_are_whole_names_in_a_list_or_a_text(tmp_path: Path, given: Any) -> None:
+    """Not parts of them: "et" is in "beta"."""
+    definitions = [definition(name, "tenants") for name in ("et", "beta", "gamma")]
+    variables: dict[str, Any] = {"tenant_control_plane_definitions": definitions, "tenant_control_plane_names": given}
+    done = run_playbook("hosted.kubernetes.tenant", "--check", tenant_control_plane_kubeconfig=str(tmp_path / "not-yet"), **variables)
+
+    assert done.status == 0, done.output
+    assert "A real run makes the control planes of these tenants: beta, gamma." in done.text
+    assert "Tenant et " not in done.text
 
 
 def test_a_name_that_no_definition_has(tmp_path: Path) -> None:
@@ -103,4 +119,4 @@ def test_empty_texts_of_a_survey_are_unset(tmp_path: Path) -> None:
     done = run_playbook("hosted.kubernetes.tenant", "--check", tenant_control_plane_definitions=[definition("acme", "")], **empty)
 
     assert done.status == 0, done.output
-    assert "A real run keeps present: acme." in done.text
+    assert "A real run makes the control planes of these tenants: acme." in done.text

@@ -117,3 +117,10 @@ def test_values_of_secrets_do_not_show(kind: str, shown: str, path: str) -> None
         "before": f"{path}: '{shown}'\n",
         "after": "metadata.labels.a: 'b'\n",
     }
+
+
+def test_the_schema_of_a_new_definition_of_resources_is_not_shown() -> None:
+    reference = ObjectRef("apiextensions.k8s.io/v1", "CustomResourceDefinition", "", "a.example.com")
+    fields = (FieldChange("spec.versions", None, [{"schema": "long"}]),)
+    assert ObjectResult(reference, ObjectAction.CREATE, fields).to_diff()["after"] == "CustomResourceDefinition a.example.com\n"
+    assert "long" in ObjectResult(reference, ObjectAction.PATCH, fields).to_diff()["after"]

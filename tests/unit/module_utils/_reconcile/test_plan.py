@@ -6,15 +6,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.names import ANNOTATION_TEMPLATE
-from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import ObjectRef
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import KAMAJI_API_VERSION, ObjectRef
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.unknown import UNKNOWN
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.fields import FieldChange
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.plan import (
+    MISSING,
     Action,
     Barrier,
     Change,
@@ -22,6 +24,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.plan 
     Deferred,
     Plan,
     plan_diff,
+    share_part,
 )
 
 
@@ -122,14 +125,56 @@ def test_recorded_template_that_is_not_known_yet() -> None:
         (change(fields=(FieldChange("spec.a", ["x"], {"y": 1}),)), 'spec.a:\n  [\n    "x"\n  ]\n', 'spec.a:\n  {\n    "y": 1\n  }\n'),
         (change(action=Action.DELETE), "Service tenants/a\n", ""),
         (change(action=Action.PURGE), "Service tenants/a\n", ""),
-        (change(action=Action.CREATE), "", "Service tenants/a\n"),
-        (change(action=Action.GRANT), "", "Service tenants/a\n"),
     ],
 )
 def test_diff_shows_before_and_after(item: Change, before: str, after: str) -> None:
     (entry,) = plan_diff([item])
     assert (entry["before"], entry["after"]) == (before, after)
     assert entry["before_header"] == f"management: Service tenants/a ({item.action.value}: differs)"
+
+
+WRITTEN = Change(
+    "tenants/acme",
+    Cluster.MANAGEMENT,
+    ObjectRef(KAMAJI_API_VERSION, "TenantControlPlane", "tenants", "acme"),
+    Action.CREATE,
+    MISSING,
+    0,
+    (FieldChange("spec.kubernetes.version", None, "v1.36.3"),),
+)
+
+
+def new(name: str, *, action: Action = Action.CREATE, **more: Any) -> Change:
+    return replace(change(name, action=action, fields=(FieldChange("spec.a", None, "long"),), **more), reason=MISSING)
+
+
+def test_new_objects_are_a_line_each_and_what_the_user_wrote_is_shown_whole() -> None:
+    granted = Change("tenants/acme", Cluster.DATASTORE, share_part("default", "user", "x"), Action.GRANT, "user is missing", 1)
+    secret = new("ca", kind="Secret", action=Action.ISSUE)
+    patched = change(fields=(FieldChange("spec.a", 1, 2),))
+
+    written, made, differs, last = plan_diff([WRITTEN, granted, new("a"), secret, patched, new("b")])
+
+    assert (written["before"], written["after"]) == ("", "spec.kubernetes.version: 'v1.36.3'\n")
+    assert made["before"] == ""
+    assert made["after"].splitlines() == [
+        "datastore: grant user default/x (user is missing)",
+        "management: create Service tenants/a",
+        "management: issue Secret tenants/ca",
+    ]
+    assert made["before_header"] == "tenants/acme: what is made (-v shows each field)"
+    assert (differs["before"], differs["after"]) == ("spec.a: 1\n", "spec.a: 2\n")
+    assert last["after"] == "management: create Service tenants/b\n"
+
+
+def test_new_objects_of_two_tenants_are_apart() -> None:
+    entries = plan_diff([new("a"), replace(new("b"), tenant="tenants/beta")])
+    assert [entry["after_header"].split(":")[0] for entry in entries] == ["tenants/acme", "tenants/beta"]
+
+
+def test_an_authority_issued_again_is_no_new_object() -> None:
+    (entry,) = plan_diff([change(kind="Secret", action=Action.ISSUE)])
+    assert (entry["before"], entry["after"]) == ("Secret tenants/a\n", "Secret tenants/a (differs)\n")
 
 
 def test_deferred_names_the_fields_only() -> None:

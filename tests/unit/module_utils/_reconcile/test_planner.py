@@ -97,6 +97,16 @@ def test_no_key_is_in_a_plan() -> None:
         assert "client-key-data" not in text
 
 
+def test_the_diff_of_a_new_tenant_can_be_read() -> None:
+    """Ansible adds four lines to each entry. Every object is named, and the definition is there."""
+    changes = plan(desired(), nothing(), NOW)
+    entries = plan_diff(changes)
+    shown = "".join(entry["after_header"] + "\n" + entry["after"] for entry in entries)
+    assert {str(change.object) for change in changes if str(change.object) not in shown} == set()
+    assert "spec.kubernetes.version: " in shown
+    assert shown.count("\n") + 4 * len(entries) < 150
+
+
 @pytest.mark.parametrize("spec", [{}, ASLEEP, {"addons": None}, {"controlPlane__deployment__hardening": "none"}], ids=str)
 def test_a_plan_that_was_followed_leaves_nothing_to_do(spec: Json) -> None:
     wanted, observed = complete(**spec)
