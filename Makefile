@@ -95,7 +95,7 @@ test-fast: $(READY) ## lint, test-unit and test-api
 	@$(PARTS) lint test-unit test-api
 
 test: $(READY) ## everything a change must pass; prints the minutes of each part
-	@$(PARTS) lint test-unit test-build bundle test-roles test-api test-core-floor sanity test-cluster test-scenario
+	@$(PARTS) bundle+lint+sanity test-unit test-build test-roles test-api test-core-floor test-cluster test-scenario
 
 test-long: $(READY) ## what takes too long for every change: a tenant's life, upgrade included, with probers that ask it all the time
 	$(PYTEST) $(SPREAD) -m long tests/integration/api $(PYTEST_ARGUMENTS)

@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Run make targets one after the other, go on after a failure, and print how long each took and how many tests it had.
 
-Usage: parts.py JUNIT_DIRECTORY TARGET…
+Usage: parts.py JUNIT_DIRECTORY TARGET[+TARGET…]…
+Targets that a + joins run at the same time, as one part; the output of the first is seen as it comes, of the others at their end.
 Every JUnit file that appears in JUNIT_DIRECTORY while a target runs counts with its tests; a target without one counts as one.
 After PARTS_LIMIT_MINUTES, and when this program is interrupted, the running target and all its processes get SIGINT so that they can clean up,
 the targets that are left are not run, and the table is printed all the same.
@@ -17,10 +18,12 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import xml.etree.ElementTree as ET
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 # How long a target that is stopped may take to clean up.
 CLEANUP_S = 120
@@ -48,37 +51,56 @@ def run_parts(names: list[str], junit: Path, limit_s: float) -> list[Part]:
 
 
 def run_part(name: str, junit: Path, end: float) -> Part:
-    """Run one make target. A target that fails counts at least one failure, also when all of its tests passed."""
+    """Run one part. One that fails counts at least one failure, also when all of its tests passed."""
     for old in junit.glob("*.xml"):
         old.unlink()
     print(f"\n=== {name}", flush=True)
     started = time.monotonic()
-    status = run_make(name, end)
+    statuses = run_make(name.split("+"), end)
     seconds = time.monotonic() - started
     passed, failed = count_tests(junit)
-    if status != 0:
+    if any(statuses) or not statuses:
         failed = max(failed, 1)
     elif passed == 0:
         passed = 1
-    return Part(name, "STOPPED" if status is None else "FAILED" if failed else "ok", seconds, passed, failed)
+    return Part(name, "FAILED" if failed and statuses else "ok" if statuses else "STOPPED", seconds, passed, failed)
 
 
-def run_make(name: str, end: float) -> int | None:
-    """Return the status of one make target, None when it was stopped. It has a process group of its own, which gets the signals."""
-    command = [os.environ.get("MAKE", "make"), "--no-print-directory", name]
-    with subprocess.Popen(command, process_group=0) as process:
+def run_make(names: list[str], end: float) -> list[int]:
+    """Return the status of each make target, nothing when they were stopped. Each has a process group of its own, which gets the signals."""
+    with contextlib.ExitStack() as stack:
+        outputs = [stack.enter_context(tempfile.TemporaryFile()) for _later in names[1:]]
+        processes = [stack.enter_context(start_make(name, output)) for name, output in zip(names, [None, *outputs], strict=True)]
         try:
-            return process.wait(None if math.isinf(end) else max(end - time.monotonic(), 0))
+            return [process.wait(None if math.isinf(end) else max(end - time.monotonic(), 0)) for process in processes]
         except subprocess.TimeoutExpired:
-            print(f"\n{name}: the time is over; it is told to stop and clean up", flush=True)
+            print(f"\n{'+'.join(names)}: the time is over; told to stop and clean up", flush=True)
         except KeyboardInterrupt:
-            print(f"\n{name}: interrupted; it is told to stop and clean up", flush=True)
+            print(f"\n{'+'.join(names)}: interrupted; told to stop and clean up", flush=True)
+        finally:
+            stop([process for process in processes if process.poll() is None])
+            for name, output in zip(names[1:], outputs, strict=True):
+                output.seek(0)
+                print(f"\n=== {name}, at the same time\n{output.read().decode(errors='replace')}", flush=True)
+    return []
+
+
+def start_make(name: str, output: IO[bytes] | None) -> subprocess.Popen[bytes]:
+    """output: takes what the target prints; None leaves it to this program's own."""
+    command = [os.environ.get("MAKE", "make"), "--no-print-directory", name]
+    return subprocess.Popen(command, process_group=0, stdout=output, stderr=subprocess.STDOUT if output else None)
+
+
+def stop(processes: list[subprocess.Popen[bytes]]) -> None:
+    """Have them clean up by SIGINT, and end them when they have not after CLEANUP_S."""
+    for process in processes:
         os.killpg(process.pid, signal.SIGINT)
-        with contextlib.suppress(subprocess.TimeoutExpired, KeyboardInterrupt):
+    with contextlib.suppress(subprocess.TimeoutExpired, KeyboardInterrupt):
+        for process in processes:
             process.wait(CLEANUP_S)
+    for process in processes:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-    return None
 
 
 def count_tests(junit: Path) -> tuple[int, int]:
@@ -101,10 +123,10 @@ def count_tests(junit: Path) -> tuple[int, int]:
 
 def report(parts: list[Part]) -> str:
     """Return the table of all parts; its last line is "N passed, N failed"."""
-    lines = [f"{'part':<16}{'result':<8}{'minutes':>8}{'passed':>8}{'failed':>8}"]
-    lines += [f"{p.name:<16}{p.result:<8}{p.seconds / 60:>8.1f}{p.passed:>8}{p.failed:>8}" for p in parts]
+    lines = [f"{'part':<24}{'result':<8}{'minutes':>8}{'passed':>8}{'failed':>8}"]
+    lines += [f"{p.name:<24}{p.result:<8}{p.seconds / 60:>8.1f}{p.passed:>8}{p.failed:>8}" for p in parts]
     passed, failed = sum(p.passed for p in parts), sum(p.failed for p in parts)
-    lines += [f"{'together':<16}{'':<8}{sum(p.seconds for p in parts) / 60:>8.1f}", "", f"{passed} passed, {failed} failed"]
+    lines += [f"{'together':<24}{'':<8}{sum(p.seconds for p in parts) / 60:>8.1f}", "", f"{passed} passed, {failed} failed"]
     return "\n".join(lines)
 
 

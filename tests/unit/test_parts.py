@@ -34,6 +34,8 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "results.xml").write_text(JUNIT)
     targets = {
         "good": "true",
+        "first": "touch first; until [ -e second ]; do sleep 0.02; done; echo first is done",
+        "second": "touch second; until [ -e first ]; do sleep 0.02; done; echo second is done",
         "bad": "mkdir -p junit && cp results.xml junit/ && false",
         "hanging": f"cd . && {sys.executable} hanging.py; true",
     }
@@ -54,7 +56,7 @@ def start(folder: Path, *names: str, minutes: float | None = None) -> subprocess
 def rows(output: str) -> dict[str, str]:
     """Result by part."""
     table = output[output.index("\npart ") : output.index("\ntogether ")].splitlines()[2:]
-    return {line[:16].strip(): line[16:24].strip() for line in table}
+    return {line[:24].strip(): line[24:32].strip() for line in table}
 
 
 def test_a_failure_does_not_hide_the_parts_after_it(folder: Path) -> None:
@@ -72,6 +74,22 @@ def test_a_part_that_hangs_is_interrupted_and_cleans_up(folder: Path) -> None:
     assert (folder / "cleaned").exists()
     assert rows(output) == {"good": "ok", "hanging": "STOPPED", "bad": "NOT RUN"}
     assert output.endswith("\n1 passed, 2 failed\n")
+
+
+def test_joined_targets_run_at_the_same_time(folder: Path) -> None:
+    with start(folder, "first+second", "good+bad", minutes=1) as process:
+        output, _unused = process.communicate(timeout=60)
+    assert "\nfirst is done\n" in output
+    assert "\n=== second, at the same time\nsecond is done\n" in output
+    assert rows(output) == {"first+second": "ok", "good+bad": "FAILED"}
+    assert output.endswith("\n2 passed, 1 failed\n")
+
+
+def test_all_joined_targets_are_stopped(folder: Path) -> None:
+    with start(folder, "good+hanging", minutes=2 / 60) as process:
+        output, _unused = process.communicate(timeout=30)
+    assert (folder / "cleaned").exists()
+    assert rows(output) == {"good+hanging": "STOPPED"}
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -81,6 +81,7 @@ def fleet(cluster: Cluster, kubeconfig: Path, bundle: Path) -> Iterator[Fleet]:
         client.delete(resource_of("Namespace"), NAMESPACE)
 
 
+@pytest.mark.long
 def test_pods_are_replaced_wave_by_wave_without_a_restart(fleet: Fleet) -> None:
     seen: dict[str, list[str]] = {}
     started = time.monotonic()
@@ -103,6 +104,7 @@ def test_pods_are_replaced_wave_by_wave_without_a_restart(fleet: Fleet) -> None:
     assert not fleet.roll("--v=3")["changed"]
 
 
+@pytest.mark.long
 def test_a_canary_that_does_not_stay_ready_stops_the_roll_out(fleet: Fleet) -> None:
     def delete_pod(text: str) -> None:
         if "has to stay ready" in text:

@@ -213,7 +213,8 @@ def drop_imports(source: str, imports: Sequence[str]) -> str:
 
 def _flags(recipe: GoBuild) -> list[str]:
     stamps = [f"-X {name}={value}" for name, value in recipe.stamps]
-    return ["-ldflags", " ".join(["-s", "-w", *stamps])]
+    # The linker leaves debugging data out; not making it in the first place saves a tenth of the compiler's time.
+    return ["-gcflags=all=-dwarf=false", "-ldflags", " ".join(["-s", "-w", *stamps])]
 
 
 def _source(package: str, modules: Sequence[Mapping[str, str]]) -> str:
