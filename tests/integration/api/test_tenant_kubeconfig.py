@@ -347,7 +347,10 @@ def test_no_tenant_at_all(ground: Ground) -> None:
         ({"dest": "/a"}, "mutually exclusive: dest|tenants"),
         ({"user": ""}, "user must not be empty"),
         ({"tenants": [{"name": "t0"}]}, "missing required arguments: dest"),
-        ({"tenants": [{"name": "t0", "dest": "/a/b"}, {"name": "t1", "dest": "/a/x/../b"}]}, r"is that of tenants \S+/t0 and \S+/t1; give each"),
+        (
+            {"tenants": [{"name": "t0", "dest": "/a/b"}, {"name": "t1", "dest": "/a/x/../b"}]},
+            r"is that of tenants \S+/t0 and \S+/t1; give each",
+        ),
         ({"tenants": None}, "no tenant given: set name and dest, or tenants"),
     ],
 )
