@@ -41,12 +41,13 @@ EXAMPLES = r"""
 RETURN = r"""
 _value:
   description:
-    - C(name) and C(namespace) of the tenant, C(version) of Kubernetes as it is wanted, C(pod_cidrs) in the user's order, C(asleep) when it shall have no
-      replica, and C(kubeconfig), the path of its administrator's kubeconfig, empty when C(kubeconfig_dir) is.
+    - C(name) and C(namespace) of the tenant, both as C(key), C(version) of Kubernetes as it is wanted, C(pod_cidrs) in the user's order, C(asleep) when
+      it shall have no replica, and C(kubeconfig), the path of its administrator's kubeconfig, empty when C(kubeconfig_dir) is.
   type: dict
   sample:
     name: acme
     namespace: tenants
+    key: tenants/acme
     version: v1.36.3
     pod_cidrs: ["10.244.0.0/16"]
     asleep: false
@@ -70,9 +71,11 @@ def tenant_settings(definition: Mapping[str, Any], namespace: str = "default", k
         raise AnsibleFilterError("a definition of a TenantControlPlane has no metadata.name; give each tenant a name")
     spec = _mapping(definition, "spec")
     deployment = _mapping(_mapping(spec, "controlPlane"), "deployment")
+    namespace = metadata.get("namespace") or namespace
     return {
         "name": name,
-        "namespace": metadata.get("namespace") or namespace,
+        "namespace": namespace,
+        "key": f"{namespace}/{name}",
         "version": str(_mapping(spec, "kubernetes").get("version") or ""),
         "pod_cidrs": list(pod_cidrs(_mapping(spec, "networkProfile"))),
         "asleep": Deployment.parse(dict(deployment)).asleep,

@@ -10,6 +10,7 @@ short_description: Keep Kubernetes objects as written, any number in one task
 description:
   - Applies objects server-side in an order in which they can exist, and waits until they are ready. Objects of a list are handled in one
     call of the module, on kept connections; an object that is as written costs one read and no write.
+  - With O(tenants) one call keeps them in any number of tenant clusters.
   - A CustomResourceDefinition is waited for before objects of its kind are applied, also when O(wait=false).
   - A field that is no longer written is removed, if this module set it and nobody else owns it.
 version_added: 0.1.0
@@ -67,11 +68,29 @@ options:
     type: str
   tenant_namespace:
     description:
-      - Namespace of the TenantControlPlane.
+      - Namespace of the TenantControlPlane, and of those of O(tenants) that name none.
       - As for C(kubectl), V(default) unless given. The roles and playbooks of this collection have their tenants in V(tenants), or where
         C(tenant_control_plane_namespace) says.
     type: str
     default: default
+  tenants:
+    description:
+      - Several TenantControlPlanes, instead of O(tenant). The objects are kept in each of these tenant clusters, in several of them at a time.
+      - First everything is applied in all of them, then all are waited for, with O(wait_timeout) as the time for all together. One that fails
+        does not hold up the others; the module then fails at its end with the reason of each.
+    type: list
+    elements: dict
+    suboptions:
+      name:
+        description: Name of the TenantControlPlane.
+        type: str
+        required: true
+      namespace:
+        description: Its namespace; O(tenant_namespace) when this is missing or empty.
+        type: str
+      definition:
+        description: Objects of this tenant, written as O(definition). When it is missing they are those of O(definition) or O(src).
+        type: raw
 extends_documentation_fragment:
   - hosted.kubernetes.attributes
   - hosted.kubernetes.attributes.api
@@ -128,6 +147,16 @@ EXAMPLES = r"""
       - /opt/manifests/controller.yaml
     namespace: controllers
 
+- name: Keep a namespace in several tenant clusters, and a quota of its own in one of them
+  hosted.kubernetes.manifest:
+    kubeconfig: management.kubeconfig
+    tenant_namespace: tenants
+    tenants:
+      - name: acme
+        definition: "{{ [team_a, quota_of_acme] }}"
+      - name: beta
+    definition: "{{ team_a }}"
+
 - name: Remove it again
   hosted.kubernetes.manifest:
     kubeconfig: /etc/kubernetes/admin.conf
@@ -141,7 +170,7 @@ EXAMPLES = r"""
 RETURN = r"""
 results:
   description: One entry for each object, in the order in which they were handled.
-  returned: success
+  returned: success, without O(tenants)
   type: list
   elements: dict
   contains:
@@ -174,10 +203,29 @@ results:
       type: list
       elements: dict
       sample: [{"path": "spec.hard.pods", "before": "40", "after": "50"}]
+tenants:
+  description: One entry for each tenant, in the given order, also when some failed.
+  returned: O(tenants) is given
+  type: list
+  elements: dict
+  contains:
+    tenant:
+      description: Namespace and name.
+      type: str
+      sample: tenants/acme
+    changed:
+      description: Whether an object was changed.
+      type: bool
+    results:
+      description: As RV(results); of a tenant that failed what was done before.
+      type: list
+      elements: dict
+    error:
+      description: Why this tenant failed, empty when it did not.
+      type: str
 """
 
 import re
-from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -188,10 +236,13 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._ansible.module 
     connection_options,
     run,
 )
-from ansible_collections.hosted.kubernetes.plugins.module_utils._api.redaction import without_secrets
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.redaction import (
+    without_secrets,
+    without_secrets_of_each,
+)
 
 if TYPE_CHECKING:
-    from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.client import Client
+    from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.cluster_objects import Outcome, Settings, Wanted
 
 SPEC = ArgumentSpec(
     options={
@@ -205,10 +256,19 @@ SPEC = ArgumentSpec(
         "wait_timeout": {"type": "int", "default": 300},
         "tenant": {"type": "str"},
         "tenant_namespace": {"type": "str", "default": "default"},
+        "tenants": {
+            "type": "list",
+            "elements": "dict",
+            "options": {
+                "name": {"type": "str", "required": True},
+                "namespace": {"type": "str"},
+                "definition": {"type": "raw"},
+            },
+        },
     },
-    mutually_exclusive=[["definition", "src"]],
-    required_one_of=[["definition", "src"]],
-    shown={"definition": without_secrets},
+    mutually_exclusive=[["definition", "src"], ["tenant", "tenants"]],
+    required_one_of=[["definition", "src", "tenants"]],
+    shown={"definition": without_secrets, "tenants": without_secrets_of_each},
 ).merge(MANAGEMENT_CLUSTER)
 
 # The parser quotes names of aliases and tags, which a value that begins with * or ! looks like.
@@ -223,9 +283,12 @@ def documents(params: dict[str, Any]) -> list[Any]:
             with open_manifest(path) as stream:
                 found += parse_yaml(stream, path)
         return found
-    definition = params["definition"]
+    return documents_of(params["definition"], "definition")
+
+
+def documents_of(definition: Any, name: str) -> list[Any]:
     if isinstance(definition, str):
-        return parse_yaml(definition, "definition")
+        return parse_yaml(definition, name)
     return definition if isinstance(definition, list) else [definition]
 
 
@@ -252,41 +315,67 @@ def parse_yaml(text: Any, name: str) -> list[Any]:
         raise InvalidError(f"{name}: not YAML") from None
 
 
-def cluster(params: dict[str, Any]) -> AbstractContextManager[Client]:
-    """Connect to the cluster that the options mean: a tenant, or the one they lead to."""
-    from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.connection import ConnectionOptions, connect
-    from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.workers import TenantSource, tenant_cluster
+def wanted(params: dict[str, Any]) -> list[Wanted]:
+    """Which objects in which clusters. Raises InvalidError for objects that cannot be, before anything is changed anywhere."""
+    from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.cluster_objects import Wanted
+    from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.object_list import parse_objects
 
-    options = ConnectionOptions(**connection_options(params))
-    if not params["tenant"]:
-        return connect(options)
-    return tenant_cluster(TenantSource(params["tenant"], params["tenant_namespace"] or "default", None, options))
+    namespace = params["tenant_namespace"] or "default"
+    if params["tenants"] is None:
+        return [Wanted((namespace, params["tenant"]) if params["tenant"] else None, parse_objects(documents(params)))]
+    common = parse_objects(documents(params)) if params["src"] or params["definition"] is not None else None
+    return [Wanted((item["namespace"] or namespace, item["name"]), own_objects(item, common)) for item in params["tenants"]]
+
+
+def own_objects(item: dict[str, Any], common: list[Any] | None) -> list[Any]:
+    """The objects of one entry of tenants. common: those of entries that have none of their own."""
+    from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import InvalidError
+    from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.object_list import parse_objects
+
+    if item["definition"] is None:
+        if common is None:
+            raise InvalidError(f"tenants: {item['name']} has no definition; give it one, or give definition or src for all")
+        return common
+    try:
+        return parse_objects(documents_of(item["definition"], "definition"))
+    except InvalidError as error:
+        raise InvalidError(f"tenants: {item['name']}: {error.msg}", **error.result) from error
+
+
+def settings(module: AnsibleModule) -> Settings:
+    from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.cluster_objects import Settings
+
+    params = module.params
+    return Settings(
+        field_manager=params["field_manager"],
+        namespace=params["namespace"] or "",
+        force=params["force_conflicts"],
+        dry_run=module.check_mode,
+        absent=params["state"] == "absent",
+        wait=params["wait"],
+        timeout_s=params["wait_timeout"],
+    )
 
 
 def main_with(module: AnsibleModule) -> dict[str, Any]:
-    from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.object_list import ObjectList, parse_objects
+    from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.connection import ConnectionOptions, connect
+    from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.cluster_objects import keep_objects
+    from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.each_tenant import result_of
 
-    params = module.params
-    objects = parse_objects(documents(params))
-    with cluster(params) as client:
-        wanted = ObjectList(
-            client,
-            objects,
-            params["field_manager"],
-            namespace=params["namespace"] or "",
-            dry_run=module.check_mode,
-            force=params["force_conflicts"],
-            timeout_s=params["wait_timeout"],
-        )
-        act = wanted.delete if params["state"] == "absent" else wanted.apply
-        results = act(wait=params["wait"])
-    changed = [result for result in results if result.action != "none"]
-    return {
-        "changed": bool(changed),
-        "results": [result.to_result() for result in results],
-        "diff": [result.to_diff() for result in changed],
-        "warnings": wanted.warnings,
-    }
+    clusters = wanted(module.params)
+    with connect(ConnectionOptions(**connection_options(module.params))) as connection:
+        outcomes = keep_objects(connection, clusters, settings(module))
+    if module.params["tenants"] is None:
+        return single(outcomes[0])
+    warnings = [f"{outcome.label}: {warning}" for outcome in outcomes for warning in outcome.warnings]
+    diff = [entry for outcome in outcomes for entry in outcome.to_diff()]
+    return result_of([outcome.to_entry() for outcome in outcomes], diff=diff, warnings=warnings)
+
+
+def single(outcome: Outcome) -> dict[str, Any]:
+    if outcome.error:
+        raise outcome.error
+    return {**outcome.to_result(), "diff": outcome.to_diff(), "warnings": outcome.warnings}
 
 
 def main() -> None:

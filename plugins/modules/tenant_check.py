@@ -7,7 +7,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: tenant_check
-short_description: Prove that a tenant cluster works
+short_description: Prove that tenant clusters work
 version_added: 0.1.0
 author:
   - hosted.kubernetes contributors (@hosted-kubernetes)
@@ -23,6 +23,32 @@ description:
   - Everything it makes is removed at the end, also after a failure; what a killed run has left is removed by the next one. Two runs on one
     tenant at the same time would disturb each other.
 options:
+  tenants:
+    description:
+      - Several tenants in the management cluster, instead of O(tenant). One that fails does not hold up the others; the module then fails at its
+        end with the reasons of each.
+    type: list
+    elements: dict
+    suboptions:
+      name:
+        description: Name of the TenantControlPlane.
+        type: str
+        required: true
+      namespace:
+        description: Its namespace; the option O(namespace) when this is missing or empty.
+        type: str
+      minimum_nodes:
+        description: As O(minimum_nodes), which counts when this is missing.
+        type: int
+  at_once:
+    description: How many of O(tenants) are proved at a time. Each costs this host and the management cluster many connections.
+    type: int
+    default: 4
+  log:
+    description:
+      - File to which a line is added for each of O(tenants) that is done, on the host where this module runs.
+      - When that is the controller, and the task has no C(become), they are shown as they come, also without this option.
+    type: path
   minimum_nodes:
     description:
       - How many workers must have joined. V(0) is content with a tenant that has none; what runs on workers is not looked at then.
@@ -78,6 +104,16 @@ EXAMPLES = r"""
     namespace: tenants
     minimum_nodes: 2
 
+- name: Prove several, eight of them at a time
+  hosted.kubernetes.tenant_check:
+    kubeconfig: management.kubeconfig
+    namespace: tenants
+    tenants:
+      - name: acme
+      - name: beta
+        minimum_nodes: 0
+    at_once: 8
+
 - name: The same with a kubeconfig of the tenant alone, and an image of one's own registry
   hosted.kubernetes.tenant_check:
     tenant_kubeconfig: acme.kubeconfig
@@ -85,24 +121,51 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+tenants:
+  description: One entry for each of O(tenants), in the given order, also when some failed.
+  returned: O(tenants) is given
+  type: list
+  elements: dict
+  contains:
+    tenant:
+      description: As RV(tenant).
+      type: str
+    changed:
+      description: Always V(false).
+      type: bool
+    replicas:
+      description: As RV(replicas).
+      type: list
+      elements: str
+    nodes:
+      description: As RV(nodes).
+      type: list
+      elements: str
+    checks:
+      description: As RV(checks); empty for a tenant that could not be reached.
+      type: list
+      elements: dict
+    error:
+      description: What is wrong with this tenant, empty when nothing is.
+      type: str
 tenant:
   description: Which tenant it was.
-  returned: always
+  returned: without O(tenants)
   type: str
   sample: tenants/acme
 replicas:
   description: Pods of the control plane that were tried one by one; empty with O(tenant_kubeconfig).
-  returned: always
+  returned: without O(tenants)
   type: list
   elements: str
 nodes:
   description: Nodes on which a pod was tried.
-  returned: always
+  returned: without O(tenants)
   type: list
   elements: str
 checks:
   description: Every check with its outcome.
-  returned: always
+  returned: without O(tenants)
   type: list
   elements: dict
   contains:
@@ -125,6 +188,7 @@ skipped_checks:
   elements: str
 """
 
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -133,45 +197,89 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._ansible.module 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._ansible.tenant_cluster import TENANT_CLUSTER, tenant_source
 
 if TYPE_CHECKING:
-    from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.tenant_check import Report
+    from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.tenant_check import Options, Report
 
 SPEC = TENANT_CLUSTER.merge(
     ArgumentSpec(
         options={
+            "tenants": {
+                "type": "list",
+                "elements": "dict",
+                "options": {
+                    "name": {"type": "str", "required": True},
+                    "namespace": {"type": "str"},
+                    "minimum_nodes": {"type": "int"},
+                },
+            },
+            "at_once": {"type": "int", "default": 4},
+            "log": {"type": "path"},
             "minimum_nodes": {"type": "int", "default": 1},
             "image": {"type": "str", "default": "registry.k8s.io/e2e-test-images/agnhost:2.63.0"},
             "repeats": {"type": "int", "default": 3},
             "wait_timeout": {"type": "int", "default": 120},
             "check_timeout": {"type": "int", "default": 30},
         },
+        mutually_exclusive=[["tenant", "tenants"], ["tenant_kubeconfig", "tenants"]],
     )
 )
 
 
 def main_with(module: AnsibleModule) -> dict[str, Any]:
+    if module.params["tenants"] is not None:
+        return several(module)
     from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import HostedKubernetesError
-    from ansible_collections.hosted.kubernetes.plugins.module_utils._api.tenant_check import NEED_PODS
-    from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.tenant_check import Options, check_tenant
+    from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.tenant_check import check_tenant
+
+    report = check_tenant(tenant_source(module.params), options(module, module.params["minimum_nodes"]))
+    found = {"changed": False, **report.as_dict()}
+    if module.check_mode:
+        return looked(found, [report])
+    if report.error:
+        raise HostedKubernetesError(report.error, **found)
+    return found
+
+
+def several(module: AnsibleModule) -> dict[str, Any]:
+    from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import InvalidError
+    from ansible_collections.hosted.kubernetes.plugins.module_utils._host.bundle.progress import ProgressLog
+    from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.each_tenant import refuse_twice, result_of
+    from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.tenant_check import check_tenants
 
     params = module.params
-    options = Options(
+    if params["at_once"] < 1:
+        raise InvalidError(f"at_once is {params['at_once']}; at least one tenant has to be proved at a time")
+    proofs = []
+    for item in params["tenants"]:
+        source = tenant_source({**params, "tenant": item["name"], "namespace": item["namespace"] or params["namespace"]})
+        least = params["minimum_nodes"] if item["minimum_nodes"] is None else item["minimum_nodes"]
+        proofs.append((source, options(module, least)))
+    refuse_twice([(source.namespace, source.name) for source, _unused in proofs])
+    with ExitStack() as stack:
+        log = stack.enter_context(ProgressLog(params["log"])) if params["log"] else None
+        reports = check_tenants(proofs, at_once=params["at_once"], tell=log.step if log else lambda _text: None)
+    entries = [{**report.as_dict(), "changed": False, "error": report.error or ""} for report in reports]
+    return looked({"changed": False, "tenants": entries}, reports) if module.check_mode else result_of(entries)
+
+
+def options(module: AnsibleModule, minimum_nodes: int) -> Options:
+    from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.tenant_check import Options
+
+    params = module.params
+    return Options(
         image=params["image"] or SPEC.options["image"]["default"],
-        minimum_nodes=params["minimum_nodes"],
+        minimum_nodes=minimum_nodes,
         repeats=params["repeats"],
         wait_timeout_s=params["wait_timeout"],
         settle_s=params["check_timeout"],
         read_only=module.check_mode,
     )
-    report = check_tenant(tenant_source(params), options)
-    if module.check_mode:
-        return {**result(report), "skipped_checks": list(NEED_PODS), "warnings": [report.error] if report.error else []}
-    if report.error:
-        raise HostedKubernetesError(report.error, **result(report))
-    return result(report)
 
 
-def result(report: Report) -> dict[str, Any]:
-    return {"changed": False, **report.as_dict()}
+def looked(found: dict[str, Any], reports: list[Report]) -> dict[str, Any]:
+    """The result in check mode: what is wrong may be what earlier tasks would have mended."""
+    from ansible_collections.hosted.kubernetes.plugins.module_utils._api.tenant_check import NEED_PODS
+
+    return {**found, "skipped_checks": list(NEED_PODS), "warnings": [report.error for report in reports if report.error]}
 
 
 def main() -> None:

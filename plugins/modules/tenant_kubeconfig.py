@@ -7,10 +7,10 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: tenant_kubeconfig
-short_description: Write a kubeconfig of a tenant cluster for a person or program
+short_description: Write kubeconfigs of tenant clusters for a person or program
 version_added: 0.1.0
 description:
-  - Writes a kubeconfig file with a client certificate of its own, signed by the tenant's authority.
+  - Writes a kubeconfig file with a client certificate of its own, signed by the tenant's authority; for one tenant, or for many in one call.
   - What its owner may do is decided by RBAC in the tenant cluster, by O(user) and O(groups).
   - A client certificate cannot be revoked; keep O(lifetime) short. An existing file is written anew when less than a third of O(lifetime) is
     left, when it is good for longer than that, or when it does not fit the options, the tenant's authority or its endpoint any more.
@@ -19,9 +19,8 @@ author:
   - hosted.kubernetes contributors (@hosted-kubernetes)
 options:
   name:
-    description: Name of the tenant.
+    description: Name of the tenant, of a single one. O(dest) belongs to it.
     type: str
-    required: true
   namespace:
     description:
       - Namespace of the tenant in the management cluster.
@@ -32,7 +31,25 @@ options:
   dest:
     description: Path of the file, on the host the module runs on. It is written with mode 0600.
     type: path
-    required: true
+  tenants:
+    description:
+      - Several tenants, instead of O(name) and O(dest). All other options count for each.
+      - All of them take two LISTs, whatever their number. One that fails does not hold up the others; the module then fails at its end with the
+        reason of each.
+    type: list
+    elements: dict
+    suboptions:
+      name:
+        description: Name of the tenant.
+        type: str
+        required: true
+      namespace:
+        description: Its namespace; the option O(namespace) when this is missing or empty.
+        type: str
+      dest:
+        description: As O(dest); every file needs a path of its own.
+        type: path
+        required: true
   state:
     description: V(absent) removes the file.
     type: str
@@ -91,29 +108,67 @@ EXAMPLES = r"""
     user: jane
     groups: [developers]
     lifetime: 60
+
+- name: Write one for the administrator of each of several tenants
+  hosted.kubernetes.tenant_kubeconfig:
+    kubeconfig: management.kubeconfig
+    namespace: tenants
+    tenants:
+      - name: acme
+        dest: acme.kubeconfig
+      - name: beta
+        dest: beta.kubeconfig
 """
 
 RETURN = r"""
 dest:
   description: Path of the file.
-  returned: always
+  returned: O(name) is given
   type: str
 reason:
   description: Why the file was written or removed, empty when it was left alone.
-  returned: always
+  returned: O(name) is given
   type: str
 expires:
   description: When its client certificate ends, UTC, ISO 8601.
-  returned: O(state=present), and not in check mode when the file would be written
+  returned: O(name) is given, O(state=present), and not in check mode when the file would be written
   type: str
 server:
   description: URL of the tenant's API server in the file.
-  returned: O(state=present)
+  returned: O(name) is given, and O(state=present)
   type: str
+tenants:
+  description: One entry for each tenant, in the given order, also when some failed.
+  returned: O(tenants) is given
+  type: list
+  elements: dict
+  contains:
+    tenant:
+      description: Namespace and name.
+      type: str
+      sample: tenants/acme
+    changed:
+      description: Whether the file was written or removed.
+      type: bool
+    dest:
+      description: As RV(dest).
+      type: str
+    reason:
+      description: As RV(reason).
+      type: str
+    expires:
+      description: As RV(expires).
+      type: str
+    server:
+      description: As RV(server).
+      type: str
+    error:
+      description: Why this tenant failed, empty when it did not.
+      type: str
 """
 
 from datetime import datetime, timedelta, timezone
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -123,66 +178,75 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._ansible.module 
     connection_options,
     run,
 )
-from ansible_collections.hosted.kubernetes.plugins.module_utils._host import private_files
+
+if TYPE_CHECKING:
+    from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.kubeconfig_files import File, Outcome
 
 SPEC = MANAGEMENT_CLUSTER.merge(
     ArgumentSpec(
         options={
-            "name": {"type": "str", "required": True},
+            "name": {"type": "str"},
             "namespace": {"type": "str", "default": "default"},
-            "dest": {"type": "path", "required": True},
+            "dest": {"type": "path"},
+            "tenants": {
+                "type": "list",
+                "elements": "dict",
+                "options": {
+                    "name": {"type": "str", "required": True},
+                    "namespace": {"type": "str"},
+                    "dest": {"type": "path", "required": True},
+                },
+            },
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
             "user": {"type": "str", "default": "kubernetes-admin"},
             "groups": {"type": "list", "elements": "str", "default": ["kubeadm:cluster-admins"]},
             "lifetime": {"type": "int", "default": 480},
             "inside": {"type": "bool", "default": False},
         },
+        mutually_exclusive=[["name", "tenants"], ["dest", "tenants"]],
+        required_one_of=[["name", "tenants"]],
+        required_together=[["name", "dest"]],
     )
 )
 
 
 def main_with(module: AnsibleModule) -> dict[str, Any]:
-    return absent(module) if module.params["state"] == "absent" else present(module)
+    outcomes = keep(module.params, check=module.check_mode)
+    return single(outcomes[0]) if module.params["tenants"] is None else several(outcomes)
 
 
-def absent(module: AnsibleModule) -> dict[str, Any]:
-    dest = module.params["dest"]
-    exists = private_files.exists(dest)
-    if exists and not module.check_mode:
-        private_files.remove(dest)
-    return result(dest, "state is absent" if exists else "", {"before": f"{dest}\n" if exists else "", "after": ""})
-
-
-def present(module: AnsibleModule) -> dict[str, Any]:
+def keep(params: dict[str, Any], *, check: bool) -> list[Outcome]:
     from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.connection import ConnectionOptions, connect
-    from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile import tenant_user
+    from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.kubeconfig_files import keep_files, remove_files
+    from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.tenant_user import User
 
-    params, now = module.params, datetime.now(timezone.utc)
-    user = tenant_user.User(params["user"], tuple(params["groups"]), timedelta(minutes=params["lifetime"]))
-    tenant_user.check(user)
+    if params["state"] == "absent":
+        return remove_files(files(params), check=check)
+    user = User(params["user"], tuple(params["groups"]), timedelta(minutes=params["lifetime"]))
     with connect(ConnectionOptions(**connection_options(params))) as client:
-        authority = tenant_user.read_authority(client, params["namespace"] or "default", params["name"], inside=params["inside"])
-    content = private_files.read(params["dest"])
-    reason = tenant_user.problem(content, authority, user, now) or private_files.problem(params["dest"])
-    before = describe(params["dest"], "" if content is None else "as it is")
-    if reason and not module.check_mode:
-        content = tenant_user.issue(authority, user, now)
-        private_files.write(params["dest"], content)
-    facts: dict[str, Any] = {"server": authority.server}
-    if content is not None and not (reason and module.check_mode):
-        facts["expires"] = tenant_user.expires(content).isoformat()
-    after = (
-        describe(params["dest"], f"user {user.name}, groups {', '.join(user.groups)}, {params['lifetime']} minutes") if reason else before
-    )
-    return {**result(params["dest"], reason or "", {"before": before, "after": after}), **facts}
+        return keep_files(client, files(params), user, inside=params["inside"], check=check, now=datetime.now(timezone.utc))
 
 
-def result(dest: str, reason: str, diff: dict[str, str]) -> dict[str, Any]:
-    return {"changed": bool(reason), "dest": dest, "reason": reason, "diff": diff}
+def files(params: dict[str, Any]) -> list[File]:
+    from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import InvalidError
+    from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.kubeconfig_files import File
+
+    if params["tenants"] is None and not (params["name"] and params["dest"]):
+        raise InvalidError("no tenant given: set name and dest, or tenants")
+    given = [params] if params["tenants"] is None else params["tenants"]
+    return [File(item["namespace"] or params["namespace"] or "default", item["name"], item["dest"]) for item in given]
 
 
-def describe(dest: str, text: str) -> str:
-    return f"{dest}: {text}\n" if text else ""
+def single(outcome: Outcome) -> dict[str, Any]:
+    if outcome.error:
+        raise outcome.error
+    return {"changed": bool(outcome.reason), **outcome.to_result(), "diff": outcome.to_diff()}
+
+
+def several(outcomes: list[Outcome]) -> dict[str, Any]:
+    from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.each_tenant import result_of
+
+    return result_of([outcome.to_entry() for outcome in outcomes], diff=[outcome.to_diff() for outcome in outcomes if outcome.reason])
 
 
 def main() -> None:

@@ -25,6 +25,18 @@ def without_secrets(definition: Any) -> Any:
     return {**definition, "items": without_secrets(definition["items"])} if "items" in definition else definition
 
 
+def without_secrets_of_each(entries: Any) -> Any:
+    """Entries that have name, namespace and a definition, without the secrets of these; what is no entry becomes None."""
+    if isinstance(entries, str) or not isinstance(entries, Sequence):
+        return None
+    return [_shown_entry(entry) if isinstance(entry, Mapping) else None for entry in entries]
+
+
+def _shown_entry(entry: Mapping[str, Any]) -> dict[str, Any]:
+    # The key of a definition may be misspelt.
+    return {key: value if key in ("name", "namespace") else without_secrets(value) for key, value in entry.items()}
+
+
 def without_contents(value: Any) -> Any:
     """A DataStore, or a part of one, without inline keys and passwords; text, which was to be a mapping, becomes None."""
     if isinstance(value, str):

@@ -154,8 +154,8 @@ def _record_stores(client: Client, stores: Sequence[ObservedStore], settings: Se
 
 def _definitions(client: Client, request: Request, *, dry_run: bool, timeout_s: float) -> list[Change]:
     """Take the resource definitions over; the versions of one are a list that only one manager can own."""
-    wanted = ObjectList(client, request.definitions, names.FIELD_MANAGER, dry_run=dry_run, timeout_s=timeout_s)
-    results = [result for result in wanted.apply(wait=True) if result.action is not ObjectAction.NONE]
+    wanted = ObjectList(client, request.definitions, names.FIELD_MANAGER, time.monotonic() + timeout_s, dry_run=dry_run)
+    results = [result for result in wanted.apply() if result.action is not ObjectAction.NONE]
     return [
         Change(
             adoption_plan.OPERATOR,

@@ -83,9 +83,12 @@ class ObjectResult:
             ],
         }
 
-    def to_diff(self) -> Json:
-        """For Ansible's --diff: changed fields by line, values of Secrets redacted; of a new definition of resources, whose schema is long, its name."""
-        title, shown = f"{self.ref} ({self.action.value})", self.to_result()["fields"]
+    def to_diff(self, cluster: str = "") -> Json:
+        """For Ansible's --diff: changed fields by line, values of Secrets redacted; of a new definition of resources, whose schema is long, its name.
+
+        cluster: stands before the object's name.
+        """
+        title, shown = f"{cluster} {self.ref} ({self.action.value})".lstrip(), self.to_result()["fields"]
         before = "".join(f"{item['path']}: {item['before']!r}\n" for item in shown if item["before"] is not None)
         after = "".join(f"{item['path']}: {item['after']!r}\n" for item in shown if item["after"] is not None)
         if self.action is ObjectAction.DELETE:
@@ -136,18 +139,18 @@ class ObjectList:
     """Objects to be there, or not to be there, in one cluster.
 
     objects: as parse_objects gives them. namespace: for namespaced objects that name none. dry_run: predict only.
-    force: take fields over that other managers own; without it they are a conflict. timeout_s: for everything waited for.
+    force: take fields over that other managers own; without it they are a conflict.
+    deadline: of everything that is waited for, on the clock of time.monotonic().
     """
 
     client: Client
     objects: Sequence[Json]
     field_manager: str
+    deadline: float
     namespace: str = ""
     dry_run: bool = False
     force: bool = True
-    timeout_s: float = 300
     _resources: dict[tuple[str, str], Resource] = field(default_factory=dict)
-    _started: float = field(default_factory=time.monotonic)
     _passed_over: list[str] = field(default_factory=list)
 
     @property
@@ -155,34 +158,40 @@ class ObjectList:
         """What was not waited for, and why."""
         return list(self._passed_over)
 
-    def apply(self, *, wait: bool) -> list[ObjectResult]:
-        """Make the objects be there. wait: also until each is ready. Raises ApiError, WaitTimeout, InvalidError."""
+    def apply(self) -> Iterator[ObjectResult]:
+        """Make the objects be there, one after the other. A CustomResourceDefinition is waited for. Raises ApiError, WaitTimeout, InvalidError."""
         self._resources.update(_defined(self.objects))
         objects = [self._placed(obj) for obj in in_order(self.objects)]
         promised = frozenset(obj["metadata"]["name"] for obj in objects if obj["kind"] == "Namespace")
         live = self._read(objects)
-        results = []
         for obj in objects:
             result = self._apply_one(obj, live[ObjectRef.of(obj)], promised)
-            if obj["kind"] == _CRD and not self.dry_run:
+            if obj["kind"] == _CRD and not self.dry_run and _is_unready(result):
                 self._wait_ready(result)
-            results.append(result)
-        for result in results if wait and not self.dry_run else ():
-            self._wait_ready(result)
-        return results
+            yield result
 
-    def delete(self, *, wait: bool) -> list[ObjectResult]:
-        """Make the objects not be there, last made first deleted. An unknown kind counts as gone. wait: until finalizers are done."""
+    def wait_ready(self, results: Iterable[ObjectResult]) -> None:
+        """Wait until what apply has yielded is ready. Raises WaitTimeout, ApiError."""
+        for result in unready(results):
+            self._wait_ready(result)
+
+    def delete(self) -> Iterator[ObjectResult]:
+        """Make the objects not be there, last made first deleted. An unknown kind counts as gone. Raises ApiError."""
         kinds = {(obj["apiVersion"], obj["kind"]) for obj in self.objects}
         served = {kind for kind in kinds if self._is_served(*kind)}
         ordered = list(reversed(in_order(self.objects)))
         placed = [self._placed(obj) for obj in ordered if (obj["apiVersion"], obj["kind"]) in served]
         live = self._read(placed)
-        results = [self._delete_one(ObjectRef.of(obj), live[ObjectRef.of(obj)]) for obj in placed]
-        for result in results if wait and not self.dry_run else ():
+        for obj in placed:
+            yield self._delete_one(ObjectRef.of(obj), live[ObjectRef.of(obj)])
+        for obj in ordered:
+            if (obj["apiVersion"], obj["kind"]) not in served:
+                yield ObjectResult(ObjectRef.of(obj), ObjectAction.NONE)
+
+    def wait_gone(self, results: Iterable[ObjectResult]) -> None:
+        """Wait until what delete has yielded is gone. Raises WaitTimeout, ApiError."""
+        for result in leaving(results):
             self._wait_gone(result.ref)
-        unknown = [ObjectRef.of(obj) for obj in ordered if (obj["apiVersion"], obj["kind"]) not in served]
-        return results + [ObjectResult(ref, ObjectAction.NONE) for ref in unknown]
 
     def _apply_one(self, obj: Json, live: Json | None, promised: frozenset[str]) -> ObjectResult:
         ref = ObjectRef.of(obj)
@@ -190,7 +199,7 @@ class ObjectList:
             return ObjectResult(ref, ObjectAction.NONE, live=live)
         defined_here = (ref.api_version, ref.kind) in self._resources
         try:
-            made = self._sent(obj, until=self._started + self.timeout_s if defined_here and not self.dry_run else 0)
+            made = self._sent(obj, until=self.deadline if defined_here and not self.dry_run else 0)
         except NotFoundError:
             if not (self.dry_run and (ref.namespace in promised or defined_here)):
                 raise
@@ -248,8 +257,6 @@ class ObjectList:
 
     def _wait_ready(self, result: ObjectResult) -> None:
         ref = result.ref
-        if ref.kind not in PROBLEMS or (result.live is not None and problem(result.live) is None):
-            return
         lost = self._lost_nodes() if ref.kind == "DaemonSet" else frozenset()
         if lost:
             self._passed_over.append(
@@ -261,7 +268,7 @@ class ObjectList:
             ref.name,
             ref.namespace,
             predicate=lambda live: live is not None and self._problem(live, lost) is None,
-            deadline=self._started + self.timeout_s,
+            deadline=self.deadline,
             explain=self._explained,
         )
 
@@ -291,7 +298,7 @@ class ObjectList:
                 ref.name,
                 ref.namespace,
                 predicate=lambda live: live is None,
-                deadline=self._started + self.timeout_s,
+                deadline=self.deadline,
                 explain=_holding,
             )
         except NotFoundError:
@@ -309,6 +316,20 @@ class ObjectList:
             return reason
         told = next((f"pod {pod['metadata']['name']}: {why}" for pod in self._pods(obj) if (why := pod_problem(pod))), None)
         return f"{reason}; {told}" if told else reason
+
+
+def unready(results: Iterable[ObjectResult]) -> list[ObjectResult]:
+    """Those of what apply has yielded that still have to become ready."""
+    return [result for result in results if result.ref.kind != _CRD and _is_unready(result)]
+
+
+def leaving(results: Iterable[ObjectResult]) -> list[ObjectResult]:
+    """Those of what delete has yielded that may still be there, since finalizers can hold them."""
+    return [result for result in results if result.action is ObjectAction.DELETE or result.live is not None]
+
+
+def _is_unready(result: ObjectResult) -> bool:
+    return result.ref.kind in PROBLEMS and (result.live is None or problem(result.live) is not None)
 
 
 def _holding(obj: Json) -> str:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -19,6 +20,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.client imp
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.wait import Objects, wait_until
 from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests import tenant_check as manifests
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile import tenant_probes
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.each_tenant import told
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.tenant_paths import Paths, tenant_paths
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.tenant_probes import CheckFailedError, Insides, Target
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.workers import TenantSource
@@ -60,16 +62,17 @@ class Options:
 
 @dataclass
 class Report:
-    """What has been seen. error: one message of all that failed, None when nothing did."""
+    """What has been seen. fault: why nothing could be looked at. error: one message of all that failed, None when nothing did."""
 
     tenant: str
     replicas: tuple[str, ...] = ()
     nodes: tuple[str, ...] = ()
     checks: list[pure.Check] = field(default_factory=list)
+    fault: str = ""
 
     @property
     def error(self) -> str | None:
-        return pure.failure(self.tenant, self.checks)
+        return self.fault or pure.failure(self.tenant, self.checks)
 
     def ok(self, *names: str) -> bool:
         """Whether all of these checks have succeeded."""
@@ -95,6 +98,25 @@ class Report:
             "nodes": list(self.nodes),
             "checks": [check.as_dict() for check in self.checks],
         }
+
+
+def check_tenants(
+    proofs: Sequence[tuple[TenantSource, Options]], *, at_once: int, tell: Callable[[str], None] = lambda _text: None
+) -> list[Report]:
+    """Prove several tenants, at_once of them at a time; one that fails does not hold up the others. tell: hears of each that is done."""
+
+    def prove(proof: tuple[TenantSource, Options]) -> Report:
+        source, options = proof
+        started = time.monotonic()
+        try:
+            report = check_tenant(source, options)
+        except HostedKubernetesError as error:
+            report = Report(source.label, fault=told(source.label, error))
+        tell(report.error or f"{source.label}: {len(report.checks)} checks in {time.monotonic() - started:.0f} s")
+        return report
+
+    with ThreadPoolExecutor(max_workers=min(at_once, len(proofs)) or 1) as pool:
+        return list(pool.map(prove, proofs))
 
 
 def check_tenant(source: TenantSource, options: Options) -> Report:

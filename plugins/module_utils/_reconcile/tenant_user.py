@@ -10,9 +10,8 @@ from datetime import datetime, timedelta
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api import names
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import HostedKubernetesError, InvalidError
-from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json, resource_of
-from ansible_collections.hosted.kubernetes.plugins.module_utils._api.tenant_control_plane import KIND, TenantControlPlane, parse
-from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.client import Client
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.tenant_control_plane import TenantControlPlane, parse
 from ansible_collections.hosted.kubernetes.plugins.module_utils._pki.certificates import LeafRequest, new_leaf, not_after
 from ansible_collections.hosted.kubernetes.plugins.module_utils._pki.keys import KeyAlgorithm, KeyPair
 from ansible_collections.hosted.kubernetes.plugins.module_utils._pki.kubeconfig import (
@@ -22,6 +21,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._pki.kubeconfig 
 )
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.observe import secret_state
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.secrets import SecretState
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.stored_tenants import StoredTenants
 
 SYSTEM_MASTERS = "system:masters"
 _CLOCK_SKEW = timedelta(minutes=5)
@@ -41,6 +41,9 @@ class User:
         """A kubeconfig is made anew when less than a third of its lifetime is left."""
         return self.lifetime / 3
 
+    def __str__(self) -> str:
+        return f"user {self.name}, groups {', '.join(self.groups)}, {self.lifetime // timedelta(minutes=1)} minutes"
+
 
 @dataclass(frozen=True)
 class TenantAuthority:
@@ -51,17 +54,17 @@ class TenantAuthority:
     ca: KeyPair
 
 
-def read_authority(management: Client, namespace: str, name: str, *, inside: bool) -> TenantAuthority:
-    """Read a tenant's authority and endpoint. inside: give the address that works inside the management cluster.
+def read_authority(stored: StoredTenants, namespace: str, name: str, *, inside: bool) -> TenantAuthority:
+    """A tenant's authority and endpoint. stored: with Secrets names.CA. inside: give the address that works inside the management cluster.
 
     Raises InvalidError when there is no such tenant, none that has been exposed yet, or one whose authority is broken.
     """
-    live = management.get(resource_of(KIND), name, namespace)
+    live = stored.resource((namespace, name))
     if live is None:
         raise InvalidError(f"TenantControlPlane {namespace}/{name} does not exist; look at kubectl get tcp -A")
     tenant = parse(live)
     server = server_url(tenant, live, inside=inside)
-    secret = management.get(resource_of("Secret"), tenant.secret_name(names.CA), namespace)
+    secret = stored.secret(tenant)
     if secret is None or not server:
         raise InvalidError(
             f"TenantControlPlane {namespace}/{name} has no endpoint or no authority yet; wait until it is ready (module "

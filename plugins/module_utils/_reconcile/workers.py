@@ -20,13 +20,15 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors impo
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.join import JoinTarget, uses_ipv6
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.readiness import node_problem
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json, ObjectRef, resource_of
-from ansible_collections.hosted.kubernetes.plugins.module_utils._api.tenant_control_plane import TenantControlPlane, parse
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.tenant_control_plane import KIND, TenantControlPlane, parse
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.client import Client
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.connection import ConnectionOptions, client_from_kubeconfig, connect
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.errors import ApiError, ConflictError, NotFoundError
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.wait import Objects, wait_for, wait_until
 from ansible_collections.hosted.kubernetes.plugins.module_utils._pki.certificates import ca_hash
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.access import TenantAccess
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.observe import TenantKey
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.stored_tenants import StoredTenants
 
 _SIGNED_TIMEOUT_S: Final = 60
 _CONFLICT_ATTEMPTS: Final = 5
@@ -56,10 +58,8 @@ def tenant_cluster(source: TenantSource) -> Iterator[Client]:
         with client_from_kubeconfig(own_access(source)) as client:
             yield client
         return
-    with connect(source.management) as management:
-        admin = administrator(management, source)
-        with TenantAccess(management, admin.tenant, admin.kubeconfig, admin.endpoint) as client:
-            yield client
+    with connect(source.management) as management, administrator(management, source).access(management) as client:
+        yield client
 
 
 @dataclass(frozen=True)
@@ -70,31 +70,39 @@ class Administrator:
     kubeconfig: bytes = field(repr=False)
     endpoint: tuple[str, int] | None
 
+    def access(self, management: Client) -> TenantAccess:
+        """A connection to the tenant, kept for the length of a `with` block."""
+        return TenantAccess(management, self.tenant, self.kubeconfig, self.endpoint)
+
 
 def administrator(management: Client, source: TenantSource) -> Administrator:
-    """Read a tenant from its management cluster.
+    """Read a tenant from its management cluster. Raises HostedKubernetesError, as administrator_of does."""
+    key = (source.namespace, source.name)
+    return administrator_of(StoredTenants(management, [key], names.ADMIN_KUBECONFIG), key)
+
+
+def administrator_of(stored: StoredTenants, key: TenantKey) -> Administrator:
+    """The administrator of one of these tenants. stored: with Secrets names.ADMIN_KUBECONFIG.
 
     Raises HostedKubernetesError when it, or its kubeconfig, is missing, and when it sleeps; its result says which in tenant_state.
     """
-    tenant = management.get(resource_of("TenantControlPlane"), source.name, source.namespace)
+    tenant, label = stored.resource(key), f"{KIND} {key[0]}/{key[1]}"
     if tenant is None:
         raise HostedKubernetesError(
-            f"TenantControlPlane {source.label}: does not exist in {management.access.server}; create the tenant first, or correct its name",
+            f"{label}: does not exist in {stored.server}; create the tenant first, or correct its name",
             tenant_state="absent",
         )
     parsed = parse(tenant)
     if parsed.asleep:
         raise HostedKubernetesError(
-            f"TenantControlPlane {source.label}: sleeps (spec.controlPlane.deployment.replicas is 0), so its API server does not answer; "
+            f"{label}: sleeps (spec.controlPlane.deployment.replicas is 0), so its API server does not answer; "
             "set replicas to 1 or more and run the tenant's playbook first",
             tenant_state="asleep",
         )
-    name = parsed.secret_name(names.ADMIN_KUBECONFIG)
-    secret = management.get(resource_of("Secret"), name, source.namespace)
-    data = (secret or {}).get("data", {}).get("admin.conf")
+    data = (stored.secret(parsed) or {}).get("data", {}).get("admin.conf")
     if not data:
         raise HostedKubernetesError(
-            f"TenantControlPlane {source.label}: Secret {name} has no admin.conf yet; run the tenant's playbook until the tenant is Ready",
+            f"{label}: Secret {parsed.secret_name(names.ADMIN_KUBECONFIG)} has no admin.conf yet; run the tenant's playbook until the tenant is Ready",
             tenant_state="unfinished",
         )
     host, _unused, port = str(tenant.get("status", {}).get("controlPlaneEndpoint") or "").rpartition(":")

@@ -18,6 +18,8 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.client imp
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.connection import ConnectionOptions, connect
 from ansible_collections.hosted.kubernetes.plugins.modules import manifest
 from ansible_collections.hosted.kubernetes.tests.support.modules import ModuleFailedError, run_module
+from ansible_collections.hosted.kubernetes.tests.support.stand_in import standing_in
+from ansible_collections.hosted.kubernetes.tests.support.tenants import Ground, Tenant
 
 Run = Callable[..., dict[str, Any]]
 
@@ -242,12 +244,20 @@ def test_secrets_do_not_show(run: Run, client: Client, namespace: str) -> None:
         ({"definition": "stringData: {a: sesame}", "src": ["/no/such/file"]}, "mutually exclusive"),
         ({"definition": {"kind": "Secret", "data": {"a": "sesame"}}, "wait_timeout": "soon"}, "wait_timeout"),
         ({"definition": {"kind": "Secret", "data": {"a": "sesame"}}, "defintion": {}}, "Unsupported parameters"),
+        ({"tenants": [{"name": "a", "definition": "kind: Secret\nstringData: {a: *sesame}"}]}, "tenants: a: definition line 2: not YAML"),
+        (
+            {"tenants": [{"name": "a", "definition": [{"kind": "Secret", "stringData": {"a": "sesame"}}]}]},
+            "tenants: a: objects: document 1",
+        ),
+        ({"tenants": [{"definition": {"kind": "Secret", "data": {"a": "sesame"}}}]}, "missing required arguments: name"),
+        ({"tenants": [{"name": "a", "defintion": {"kind": "Secret", "data": {"a": "sesame"}}}]}, "Unsupported parameters"),
+        ({"tenants": "sesame"}, "dictionary requested"),
     ],
 )
 def test_secrets_do_not_show_in_failures(run: Run, arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ModuleFailedError, match=message) as error:
         run(**arguments)
-    assert "definition" in error.value.result["invocation"]["module_args"]
+    assert {"definition", "tenants"} & set(error.value.result["invocation"]["module_args"])
     assert "sesame" not in json.dumps(error.value.result)
 
 
@@ -319,7 +329,7 @@ def test_waiting_says_what_is_missing(run: Run, namespace: str) -> None:
         ({"definition": config_map("no-such-namespace")}, 'namespaces "no-such-namespace" not found'),
         ({"definition": {**config_map("default"), "dta": {}}}, r"\.dta: field not declared in schema"),
         ({"src": ["/no/such/file"]}, "src /no/such/file cannot be read: No such file or directory"),
-        ({}, "one of the following is required: definition, src"),
+        ({}, "one of the following is required: definition, src, tenants"),
         ({"definition": {}, "kubeconfig": "", "host": ""}, "is missing"),
     ],
 )
@@ -340,3 +350,120 @@ def test_connection_problems_are_told(kubeconfig: Path, tmp_path: Path, monkeypa
     (tmp_path / "config").write_text(yaml.safe_dump(elsewhere))
     with pytest.raises(ModuleFailedError, match=r"connection to 127\.0\.0\.1:1 refused; is the server up\?"):
         run_module(manifest.main, {"definition": definition, "kubeconfig": str(tmp_path / "config")})
+
+
+# In tenant clusters
+
+
+@pytest.fixture(scope="module")
+def fleet(bundle: Path, ground: Ground, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Tenant]]:
+    """Tenants whose API servers one other stands in for; t3 sleeps."""
+    first = ground.tenant("t0")
+    tenants = [first, *(ground.tenant(f"t{number}", first.namespace) for number in range(1, 4))]
+    for tenant in tenants:
+        tenant.run()
+    with standing_in(bundle, tmp_path_factory.mktemp("stand-in"), *tenants[:3]):
+        yield tenants
+    for tenant in tenants:
+        tenant.absent()
+
+
+def object_of(tenant: Tenant, name: str = "a", **data: str) -> Json:
+    """An object of its own for each tenant, since one API server stands in for all."""
+    metadata = {"name": f"{name}-{tenant.name}", "namespace": "default"}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
+
+
+def entry(tenant: Tenant, *objects: Json) -> Json:
+    return {"name": tenant.name, "namespace": tenant.namespace, "definition": list(objects)}
+
+
+def stuck_in(tenant: Tenant) -> Json:
+    """A Deployment that never becomes ready, since no controller runs."""
+    found = deployment("default")
+    found["metadata"]["name"] = f"stuck-{tenant.name}"
+    return found
+
+
+def test_objects_of_their_own_in_several_tenants(run: Run, fleet: list[Tenant]) -> None:
+    tenants = [entry(tenant, object_of(tenant, a="1"), object_of(tenant, "b")) for tenant in fleet[:3]]
+    predicted, made, after, again = (run(tenants=tenants, check=check) for check in (True, False, True, False))
+    assert [item["changed"] for item in (predicted, made, after, again)] == [True, True, False, False]
+    assert predicted["tenants"] == made["tenants"]
+    assert predicted["diff"] == made["diff"]
+    assert [item["tenant"] for item in made["tenants"]] == [tenant.key for tenant in fleet[:3]]
+    for item, tenant in zip(made["tenants"], fleet, strict=False):
+        names = [f"ConfigMap default/{name}-{tenant.name}" for name in "ab"]
+        assert brief(item["results"]) == [(name, "create") for name in names]
+        assert (item["changed"], item["error"]) == (True, "")
+    assert made["diff"][0]["before_header"] == f"{fleet[0].key} ConfigMap default/a-t0 (create)"
+
+    tenants[1] = entry(fleet[1], object_of(fleet[1], a="2"), object_of(fleet[1], "b"))
+    assert [item["changed"] for item in run(tenants=tenants)["tenants"]] == [False, True, False]
+
+    gone = run(tenants=tenants, state="absent")
+    assert [brief(item["results"])[0] for item in gone["tenants"]] == [
+        (f"ConfigMap default/b-{tenant.name}", "delete") for tenant in fleet[:3]
+    ]
+    assert not run(tenants=tenants, state="absent")["changed"]
+
+
+def test_the_same_objects_in_several_tenants(run: Run, fleet: list[Tenant]) -> None:
+    own = object_of(fleet[1], "own")
+    tenants = [{"name": "t0"}, {"name": "t1", "definition": own}]
+    made = run(object_of(fleet[0], "common"), tenants=tenants, tenant_namespace=fleet[0].namespace)
+    assert [brief(item["results"])[0][0] for item in made["tenants"]] == ["ConfigMap default/common-t0", "ConfigMap default/own-t1"]
+
+
+def test_several_tenants_cost_two_lists_in_their_management_cluster(
+    run: Run, fleet: list[Tenant], kubeconfig: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[str] = []
+    original = Client.__exit__
+
+    def remember(self: Client, *error: object) -> None:
+        management = yaml.safe_load(kubeconfig.read_text())["clusters"][0]["cluster"]["server"]
+        calls.extend(call.path.split("?")[0] for call in self.calls if self.access.server == management)
+        original(self, *error)
+
+    monkeypatch.setattr(Client, "__exit__", remember)
+    run(tenants=[entry(tenant, object_of(tenant)) for tenant in fleet[:3]])
+    where = f"namespaces/{fleet[0].namespace}"
+    assert calls == [f"/apis/kamaji.clastix.io/v1alpha1/{where}/tenantcontrolplanes", f"/api/v1/{where}/secrets"]
+
+
+def test_tenants_that_fail_do_not_hold_up_the_others(run: Run, fleet: list[Tenant]) -> None:
+    namespace, never = fleet[0].namespace, {"name": "never-was", "namespace": fleet[0].namespace, "definition": []}
+    tenants = [entry(fleet[3], object_of(fleet[3])), never, entry(fleet[0], object_of(fleet[0]), stuck_in(fleet[0]))]
+    tenants += [entry(fleet[1], stuck_in(fleet[1]), object_of(fleet[1], "late"), {**object_of(fleet[1], "z"), "dta": {}})]
+    tenants += [entry(fleet[2], object_of(fleet[2], "well"))]
+    with pytest.raises(ModuleFailedError) as error:
+        run(tenants=tenants, wait_timeout=1)
+    result = error.value.result
+    asleep, absent, stuck, refused, well = result["tenants"]
+    assert asleep["error"].startswith(f"TenantControlPlane {namespace}/t3: sleeps")
+    assert absent["error"].startswith(f"TenantControlPlane {namespace}/never-was: does not exist in ")
+    assert stuck["error"].startswith(f"TenantControlPlane {namespace}/t0: Deployment default/stuck-t0: not ready after ")
+    assert ".dta: field not declared in schema" in refused["error"]
+    assert (well["error"], well["changed"], result["changed"]) == ("", True, True)
+    # What was done before is told of those that failed, too.
+    assert ("ConfigMap default/late-t1", "create") in brief(refused["results"])
+    assert ("Deployment default/stuck-t0", "create") in brief(stuck["results"])
+    assert result["msg"] == "; ".join(item["error"] for item in result["tenants"] if item["error"])
+
+
+def test_a_tenant_that_is_not_waited_for(run: Run, fleet: list[Tenant]) -> None:
+    assert run(tenants=[entry(fleet[1], stuck_in(fleet[1]))], wait=False)["tenants"][0]["error"] == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"tenants": [{"name": "a"}]}, "tenants: a has no definition; give it one, or give definition or src for all"),
+        ({"tenants": [{"name": "a"}, {"name": "a"}], "definition": []}, "tenants names default/a more than once; leave one entry"),
+        ({"tenants": [], "tenant": "a"}, "mutually exclusive: tenant|tenants"),
+    ],
+)
+def test_tenants_refused(run: Run, arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ModuleFailedError, match=message):
+        run(**arguments)

@@ -12,20 +12,21 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
-from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json, ObjectRef
+from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.connection import client_from_kubeconfig
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.lease import TenantLease
 from ansible_collections.hosted.kubernetes.plugins.modules import tenant_control_plane
-from ansible_collections.hosted.kubernetes.tests.support.apiserver import ApiServer, prepare, running_prepared
-from ansible_collections.hosted.kubernetes.tests.support.etcd import running_etcd
+from ansible_collections.hosted.kubernetes.tests.support.apiserver import ApiServer
+from ansible_collections.hosted.kubernetes.tests.support.bundle import COLLECTION
 from ansible_collections.hosted.kubernetes.tests.support.modules import run_module
 from ansible_collections.hosted.kubernetes.tests.support.playbooks import PlaybookRun, command, run_command, run_playbook
+from ansible_collections.hosted.kubernetes.tests.support.stand_in import standing_in
 from ansible_collections.hosted.kubernetes.tests.support.tenants import Ground, Tenant
 
 OFF: Final = "ansible_connection=ssh ansible_host=127.0.0.1 ansible_port=1"
@@ -91,7 +92,8 @@ def test_one_tenant_that_fails_holds_up_neither_the_others_nor_their_workers(tmp
     assert (tmp_path / "good.kubeconfig").exists()
     assert not (tmp_path / "bad.kubeconfig").exists()
     assert "host worker-good is left as it is" in done.text
-    assert "Tenant good sleeps" in done.text
+    for what in ("get the network of their pods", "are proved"):
+        assert f"Tenants that sleep (spec.controlPlane.deployment.replicas is 0) {what} when they are awake: {good.key}" in done.text
     assert "worker-bad :" not in done.output
     assert "Tenant bad" not in done.text
     version = good.definition()["spec"]["kubernetes"]["version"]
@@ -110,23 +112,6 @@ def test_the_site_fails_at_its_end(tmp_path: Path) -> None:
     done = run_playbook("hosted.kubernetes.site", "--list-tasks", bundle_dir=str(tmp_path))
     plays = re.findall(r"play #\d+ \(([^)]*)\): ([^\t]*)", done.output)
     assert plays[-2:] == [("localhost", "Summary"), ("localhost", "Tenants that failed")], done.output
-
-
-@contextmanager
-def standing_in(bundle: Path, folder: Path, tenant: Tenant) -> Iterator[ApiServer]:
-    """Run an API server that the management cluster takes for that of a tenant which sleeps."""
-    with running_etcd(bundle, folder) as etcd:
-        server = prepare(folder, etcd)
-        serving = server.authority.server(
-            "tenant", (f"{tenant.name}.{tenant.namespace}.svc", f"{tenant.name}.{tenant.namespace}.svc.cluster.local")
-        )
-        with running_prepared(bundle, folder, server, extra_flags=(f"--tls-sni-cert-key={serving.certificate},{serving.key}",)):
-            endpoint = {"status": {"controlPlaneEndpoint": f"{server.host}:{server.port}"}}
-            tenant.patch("TenantControlPlane", {"spec": {"controlPlane": {"deployment": {"replicas": 1}}}})
-            tenant.patch("TenantControlPlane", endpoint, subresource="status")
-            admin = base64.b64encode(server.kubeconfig.read_bytes()).decode()
-            tenant.patch("Secret", {"data": {"admin.conf": admin}}, f"{tenant.name}-admin-kubeconfig")
-            yield server
 
 
 def test_a_check_of_flannel_needs_no_kubeconfig_that_is_still_good(bundle: Path, tmp_path: Path, tenant: Tenant) -> None:
@@ -148,6 +133,136 @@ def test_a_check_of_flannel_needs_no_kubeconfig_that_is_still_good(bundle: Path,
     assert done.status == 0, done.output
     assert "flannel | Keep its objects in the cluster and wait until it runs on every node that is up" in done.changed_tasks[-1]
     assert f"value: {server.host}" in done.text or f"'{server.host}'" in done.text
+
+
+def five(ground: Ground) -> list[Tenant]:
+    """Tenants of one namespace that do not exist yet."""
+    first = ground.tenant("t0")
+    return [first, *(ground.tenant(f"t{number}", first.namespace) for number in range(1, 5))]
+
+
+@pytest.fixture(scope="module")
+def awake(bundle: Path, ground: Ground, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Tenant]]:
+    """Five tenants for which one other API server stands in; flannel has no node to run on there."""
+    tenants = five(ground)
+    for tenant in tenants:
+        tenant.run()
+    with standing_in(bundle, tmp_path_factory.mktemp("stand-in"), *tenants):
+        yield tenants
+    for tenant in tenants:
+        tenant.absent()
+
+
+def settings(folder: Path, tenants: list[Tenant], replicas: int) -> Json:
+    (folder / "inventory").write_text(f"{CONTROLLER}\n", encoding="utf-8")
+    return {
+        "management_cluster_kubeconfig": str(tenants[0].ground.kubeconfig),
+        "tenant_control_plane_definitions": [tenant.definition({"controlPlane.deployment.replicas": replicas}) for tenant in tenants],
+        "tenant_control_plane_kubeconfig_dir": str(folder),
+    }
+
+
+def run_tenants(folder: Path, playbook: str | Path, *options: str, **more: Any) -> PlaybookRun:
+    """Run a play about tenants and print which modules it starts."""
+    return run_playbook(playbook, "-vvv", *options, inventory=str(folder / "inventory"), **more)
+
+
+def work_of(done: PlaybookRun) -> tuple[int, list[str]]:
+    """How many results tasks and their items had, and which modules were started."""
+    results = re.findall(r"^(?:ok|changed|skipping|failed|fatal|included): ", done.output, re.MULTILINE)
+    return len(results), [Path(path).stem for path in re.findall(r"Using module file (\S+)", done.output)]
+
+
+def test_tenants_that_sleep_take_as_many_tasks_and_modules_for_five_as_for_one(tmp_path: Path, ground: Ground) -> None:
+    tenants, counted = five(ground), []
+    for number in (1, 5):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        for options in ((), ("--check",)):
+            done = run_tenants(folder, "hosted.kubernetes.tenant", *options, **settings(folder, tenants[:number], 0))
+            assert done.status == 0, done.output
+            counted.append(work_of(done))
+            names = ", ".join(tenant.key for tenant in tenants[:number])
+            assert f"get the network of their pods when they are awake: {names}" in done.text
+        assert done.changed == 0
+        assert sorted(file.name for file in folder.glob("*.kubeconfig")) == [f"t{item}.kubeconfig" for item in range(number)]
+    assert counted[:2] == counted[2:]
+    assert [modules.count("tenant_kubeconfig") for _results, modules in counted] == [1] * 4
+
+
+def test_a_check_of_tenants_that_are_awake_takes_as_many_for_five_as_for_one(tmp_path: Path, awake: list[Tenant]) -> None:
+    counted = []
+    for number in (1, 5):
+        done = run_tenants(tmp_path, "hosted.kubernetes.tenant", "--check", **settings(tmp_path, awake[:number], 1))
+        assert done.status == 0, done.output
+        assert "flannel | Keep its objects in the cluster" in done.changed_tasks[-1]
+        counted.append(work_of(done))
+    assert counted[0] == counted[1]
+    assert [modules.count("manifest") for _results, modules in counted] == [3, 3]
+
+
+def test_what_a_check_cannot_foresee_is_said_once(tmp_path: Path, ground: Ground) -> None:
+    tenants = five(ground)
+    done = run_tenants(tmp_path, "hosted.kubernetes.tenant", "--check", **settings(tmp_path, tenants, 1))
+    assert done.status == 0, done.output
+    names = ", ".join(tenant.key for tenant in tenants)
+    assert f"These tenants get flannel once they are there: {names}" in done.text
+    files = ", ".join(str(tmp_path / f"{tenant.name}.kubeconfig") for tenant in tenants)
+    assert f"These are written once their tenants are there: {files}" in done.text
+    assert "flannel |" not in done.text
+
+
+def flannel_play(folder: Path, endpoint: str, tenants: list[Tenant], **facts: Any) -> Path:
+    """What the playbook tenant does after its role, for tenants whose control planes would be ready by then."""
+    role = {"name": "hosted.kubernetes.tenant_control_plane", "tasks_from": "failed"}
+    tasks = [
+        {"ansible.builtin.include_tasks": str(COLLECTION / "playbooks/tasks/tenant_cni.yml")},
+        {"ansible.builtin.debug": {"msg": "failed so far: {{ tenant_control_plane_failed | join(', ') }}."}},
+        {"ansible.builtin.include_role": role},
+    ]
+    known = {
+        "tenant_control_plane_names": [],
+        "tenant_control_plane_kubeconfig": str(tenants[0].ground.kubeconfig),
+        "tenant_control_plane_context": "",
+        "tenant_control_plane_endpoints": {tenant.key: endpoint for tenant in tenants},
+        **facts,
+    }
+    local = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
+    before: list[Json] = [{"ansible.builtin.set_fact": {"tenant_control_plane_failed": [], "__tenant_control_plane_errors": []}}]
+    plays = [{"name": "After", "hosts": "localhost", "gather_facts": False, "vars": {**known, **local}, "tasks": [*before, *tasks]}]
+    (folder / "plays.yml").write_text(json.dumps(plays), encoding="utf-8")
+    return folder / "plays.yml"
+
+
+def test_flannel_in_many_tenants_and_a_tenant_in_which_it_fails(tmp_path: Path, awake: list[Tenant]) -> None:
+    endpoint = awake[0].live("TenantControlPlane")["status"]["controlPlaneEndpoint"]
+    kubeconfig = base64.b64decode(awake[0].live("Secret", "t0-admin-kubeconfig")["data"]["admin.conf"])
+    counted = []
+
+    done = run_tenants(tmp_path, flannel_play(tmp_path, endpoint, awake), cni_wait_timeout=1, **settings(tmp_path, awake, 1))
+    assert done.status == 2, "no controller has seen the DaemonSet"
+    assert done.text.count("DaemonSet kube-flannel/kube-flannel-ds: not ready after") >= len(awake)
+
+    with client_from_kubeconfig(kubeconfig) as client:
+        # What the controller does where there is no node.
+        counts = ("currentNumberScheduled", "desiredNumberScheduled", "numberMisscheduled", "numberReady")
+        status = {"status": {"observedGeneration": 1, **dict.fromkeys(counts, 0)}}
+        client.merge_patch(ObjectRef("apps/v1", "DaemonSet", "kube-flannel", "kube-flannel-ds"), status, subresource="status")
+    for tenants in (awake[:1], awake):
+        done = run_tenants(tmp_path, flannel_play(tmp_path, endpoint, tenants), **settings(tmp_path, tenants, 1))
+        assert done.status == 0, done.output
+        assert "failed so far: ." in done.text
+        counted.append(work_of(done))
+    assert counted[0] == counted[1]
+
+    never = Tenant(awake[0].ground, awake[0].namespace, "never-was")
+    given = [never, *awake]
+    done = run_tenants(tmp_path, flannel_play(tmp_path, endpoint, given), **settings(tmp_path, given, 1))
+    assert done.status == 2
+    assert f"failed so far: {never.key}." in done.text
+    assert (
+        f"1 tenants failed, and nothing more was done for them; the others are done: TenantControlPlane {never.key}: does not" in done.text
+    )
 
 
 @pytest.mark.parametrize(

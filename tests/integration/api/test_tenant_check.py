@@ -1,18 +1,22 @@
 # Copyright: hosted.kubernetes contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The module tenant_check in a cluster that has no worker yet: its system pods cannot run, which is no fault."""
+"""The module tenant_check in clusters that have no worker yet: their system pods cannot run, which is no fault."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api import names
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json
 from ansible_collections.hosted.kubernetes.plugins.modules import tenant_check
 from ansible_collections.hosted.kubernetes.tests.support.apiserver import running_api_server
 from ansible_collections.hosted.kubernetes.tests.support.modules import ModuleFailedError, run_module
+from ansible_collections.hosted.kubernetes.tests.support.stand_in import standing_in
+from ansible_collections.hosted.kubernetes.tests.support.tenants import Ground, Tenant
 
 
 def test_without_workers(bundle: Path, tmp_path: Path) -> None:
@@ -33,3 +37,67 @@ def test_without_workers(bundle: Path, tmp_path: Path) -> None:
         ("nodes", True, "no worker has joined, and none is asked for"),
         ("system", True, "not looked at: it runs on workers, and there is none"),
     ]
+
+
+def show_a_ready_pod(tenant: Tenant) -> None:
+    """What a kubelet would say of the control plane of a tenant for which another API server stands in."""
+    where = {"name": f"{tenant.name}-0", "namespace": tenant.namespace}
+    spec = {"containers": [{"name": "a", "image": "a"}], "automountServiceAccountToken": False}
+    tenant.ground.client.create(
+        {"apiVersion": "v1", "kind": "Pod", "metadata": {**where, "labels": {names.LABEL_NAME: tenant.name}}, "spec": spec}
+    )
+    status = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
+    tenant.patch("Pod", {"status": status}, where["name"], subresource="status")
+
+
+def test_several(bundle: Path, tmp_path: Path, ground: Ground) -> None:
+    first = ground.tenant("t0")
+    tenants = [first, *(ground.tenant(f"t{number}", first.namespace) for number in (1, 2))]
+    for tenant in tenants:
+        tenant.run()
+    log = tmp_path / "steps.log"
+    entries: list[Json] = [{"name": "t0"}, {"name": "t1", "minimum_nodes": 1}, {"name": "t2"}, {"name": "never-was"}]
+    arguments: Json = {
+        "kubeconfig": str(ground.kubeconfig),
+        "namespace": first.namespace,
+        "tenants": entries,
+        "minimum_nodes": 0,
+        "wait_timeout": 1,
+        "log": str(log),
+    }
+    with standing_in(bundle, tmp_path, *tenants[:2]):
+        for tenant in tenants[:2]:
+            show_a_ready_pod(tenant)
+        assert run_module(tenant_check.main, {**arguments, "tenants": entries[:1]})["tenants"][0]["error"] == ""
+        with pytest.raises(ModuleFailedError) as error:
+            run_module(tenant_check.main, arguments)
+        looked = run_module(tenant_check.main, arguments, check=True)
+    result = error.value.result
+    well, few, asleep, absent = result["tenants"]
+    assert [item["tenant"] for item in result["tenants"]] == [f"{first.namespace}/{item['name']}" for item in entries]
+    assert [(item["name"], item["ok"]) for item in well["checks"]] == [("control-plane", True), ("nodes", True), ("system", True)]
+    assert (well["error"], well["replicas"]) == ("", ["t0-0"])
+    assert few["error"].startswith(f"tenant {tenants[1].key}: 1 of 3 checks failed: nodes: ")
+    assert "0 of at least 1 nodes have joined" in few["error"]
+    assert asleep["error"].startswith(f"TenantControlPlane {tenants[2].key}: sleeps")
+    assert absent["error"].startswith(f"TenantControlPlane {first.namespace}/never-was: does not exist")
+    assert result["msg"] == "; ".join(item["error"] for item in (few, asleep, absent))
+    # In check mode what is wrong is no error.
+    assert len(looked["warnings"]) == 3
+    steps = log.read_text(encoding="utf-8").splitlines()
+    assert f"== {tenants[0].key}: 3 checks in 0 s" in steps
+    assert f"== {asleep['error']}" in steps
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"at_once": 0}, "at_once is 0; at least one tenant has to be proved at a time"),
+        ({"tenants": [{"name": "a"}, {"name": "a", "namespace": "default"}]}, "tenants names default/a more than once"),
+        ({"tenant": "a"}, "mutually exclusive: tenant|tenants"),
+        ({"tenant_kubeconfig": "/a"}, "mutually exclusive: tenant_kubeconfig|tenants"),
+    ],
+)
+def test_refused(kubeconfig: Path, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ModuleFailedError, match=message):
+        run_module(tenant_check.main, {"kubeconfig": str(kubeconfig), "tenants": [{"name": "a"}], **options})

@@ -9,6 +9,7 @@ import json
 import os
 import stat
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from cryptography.x509.oid import NameOID
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api import names
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json
+from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.client import Call, Client
 from ansible_collections.hosted.kubernetes.plugins.module_utils._pki.certificates import LeafRequest, check_leaf, load_certificate
 from ansible_collections.hosted.kubernetes.plugins.module_utils._pki.kubeconfig import read_kubeconfig_client
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.observe import secret_state
@@ -195,6 +197,7 @@ def test_absent_needs_neither_the_tenant_nor_its_cluster(run: Run, dest: Path) -
         ({"user": ""}, "user must not be empty"),
         ({"user": "j" * 65}, "is 65 bytes long; a certificate names a user with at most 64"),
         ({"lifetime": 9}, "lifetime must be between 10 minutes and 365 days"),
+        ({"name": ""}, "no tenant given: set name and dest, or tenants"),
         ({"name": "never-was"}, r"TenantControlPlane \S+/never-was does not exist; look at kubectl get tcp -A"),
         ({"dest": "/"}, "/: is a directory; give the path of a file"),
         ({"dest": "/proc/version/a"}, "/proc/version/a: a part of the path is no directory"),
@@ -227,3 +230,132 @@ def test_a_broken_authority(run: Run, ground: Ground, dest: Path) -> None:
         run(name=tenant.name, namespace=tenant.namespace)
     assert not dest.exists()
     tenant.absent()
+
+
+# Several tenants
+
+
+@pytest.fixture(scope="module")
+def fleet(ground: Ground) -> Iterator[list[Tenant]]:
+    """Five tenants of one namespace that exist and sleep."""
+    first = ground.tenant("t0")
+    tenants = [first, *(ground.tenant(f"t{number}", first.namespace) for number in range(1, 5))]
+    with ThreadPoolExecutor(len(tenants)) as pool:
+        list(pool.map(lambda tenant: tenant.run(), tenants))
+    yield tenants
+    for tenant in tenants:
+        tenant.absent()
+
+
+@pytest.fixture
+def several(fleet: list[Tenant], tmp_path: Path) -> Run:
+    """Run the module for these tenants and further entries."""
+
+    def act(*more: Json, check: bool = False, **options: Any) -> dict[str, Any]:
+        entries = [{"name": tenant.name, "dest": str(tmp_path / tenant.name)} for tenant in fleet]
+        who = {"namespace": fleet[0].namespace, "tenants": [*entries, *more], "lifetime": 60}
+        return run_module(tenant_kubeconfig.main, {"kubeconfig": str(fleet[0].ground.kubeconfig), **who, **options}, check=check)
+
+    return act
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[Call]:
+    """What clients that were closed have asked."""
+    found: list[Call] = []
+    original = Client.__exit__
+
+    def remember(self: Client, *error: object) -> None:
+        found.extend(self.calls)
+        original(self, *error)
+
+    monkeypatch.setattr(Client, "__exit__", remember)
+    return found
+
+
+def test_several_in_one_call(several: Run, fleet: list[Tenant], tmp_path: Path) -> None:
+    predicted, made, after, again = (several(check=check) for check in (True, False, True, False))
+    assert [item["changed"] for item in (predicted, made, after, again)] == [True, True, False, False]
+    assert predicted["diff"] == made["diff"]
+    assert [item["tenant"] for item in made["tenants"]] == [tenant.key for tenant in fleet]
+    for said, done, tenant in zip(predicted["tenants"], made["tenants"], fleet, strict=True):
+        assert {**said, "expires": done["expires"]} == done
+        assert (done["changed"], done["reason"], done["error"]) == (True, "does not exist", "")
+        file = tmp_path / tenant.name
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+        server, ca, _pair = read_kubeconfig_client(file.read_bytes())
+        assert (server, ca) == (done["server"], authority(tenant))
+    assert not any(item["changed"] for item in again["tenants"])
+
+    (tmp_path / "t3").unlink()
+    assert [item["tenant"] for item in several()["tenants"] if item["changed"]] == [fleet[3].key]
+
+    assert several(check=True, state="absent")["changed"]
+    assert (tmp_path / "t0").exists()
+    gone = several(state="absent", kubeconfig="/no/such/file")
+    assert [item["reason"] for item in gone["tenants"]] == ["state is absent"] * 5
+    assert list(tmp_path.iterdir()) == []
+    assert not several(state="absent")["changed"]
+
+
+def test_several_cost_two_lists(several: Run, fleet: list[Tenant], calls: list[Call]) -> None:
+    several()
+    namespace = fleet[0].namespace
+    assert [(call.method, call.path.split("?")[0]) for call in calls] == [
+        ("GET", f"/apis/kamaji.clastix.io/v1alpha1/namespaces/{namespace}/tenantcontrolplanes"),
+        ("GET", f"/api/v1/namespaces/{namespace}/secrets"),
+    ]
+
+
+def test_an_authority_without_its_label_is_found_by_name(several: Run, fleet: list[Tenant], calls: list[Call]) -> None:
+    name = f"{fleet[1].name}{names.CA}"
+    fleet[1].patch("Secret", {"metadata": {"labels": {names.LABEL_COMPONENT: None}}}, name)
+    assert several()["tenants"][1]["changed"]
+    assert [call.path for call in calls[2:]] == [f"/api/v1/namespaces/{fleet[1].namespace}/secrets/{name}"]
+
+
+def test_tenants_of_several_namespaces(several: Run, acme: Tenant, tmp_path: Path) -> None:
+    made = several({"name": acme.name, "namespace": acme.namespace, "dest": str(tmp_path / "acme")})
+    assert made["tenants"][5]["tenant"] == acme.key
+    assert read_kubeconfig_client((tmp_path / "acme").read_bytes())[1] == authority(acme)
+
+
+def test_one_that_fails_does_not_hold_up_the_others(several: Run, fleet: list[Tenant], tmp_path: Path) -> None:
+    namespace = fleet[0].namespace
+    entries = [{"name": "never-was", "dest": str(tmp_path / "never")}, {"name": "t1", "dest": "/proc/version/a"}]
+    with pytest.raises(ModuleFailedError) as error:
+        several(*entries)
+    result = error.value.result
+    assert result["msg"] == "; ".join(item["error"] for item in result["tenants"][5:])
+    assert f"TenantControlPlane {namespace}/never-was does not exist; look at" in result["msg"]
+    assert f"TenantControlPlane {namespace}/t1: /proc/version/a: a part of the path is no directory" in result["msg"]
+    assert [(item["changed"], item["error"]) for item in result["tenants"][:5]] == [(True, "")] * 5
+    assert result["changed"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == sorted(tenant.name for tenant in fleet)
+    assert "PRIVATE" not in json.dumps(result)
+
+
+def test_no_tenant_at_all(ground: Ground) -> None:
+    made = run_module(tenant_kubeconfig.main, {"kubeconfig": str(ground.kubeconfig), "tenants": []})
+    assert (made["changed"], made["tenants"]) == (False, [])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"name": "acme"}, "mutually exclusive: name|tenants"),
+        ({"dest": "/a"}, "mutually exclusive: dest|tenants"),
+        ({"user": ""}, "user must not be empty"),
+        ({"tenants": [{"name": "t0"}]}, "missing required arguments: dest"),
+        (
+            {"tenants": [{"name": "t0", "dest": "/a/b"}, {"name": "t1", "dest": "/a/x/../b"}]},
+            r"is that of tenants \S+/t0 and \S+/t1; give each",
+        ),
+        ({"tenants": None}, "no tenant given: set name and dest, or tenants"),
+    ],
+)
+@pytest.mark.parametrize("check", [True, False])
+def test_several_refused(several: Run, tmp_path: Path, options: dict[str, Any], message: str, check: bool) -> None:
+    with pytest.raises(ModuleFailedError, match=message):
+        several(check=check, **options)
+    assert list(tmp_path.iterdir()) == []

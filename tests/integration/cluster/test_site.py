@@ -134,7 +134,7 @@ def test_a_check_from_nothing_lists_the_steps_and_changes_nothing(site: Site) ->
         "A real run makes the control planes of these tenants: acme",
         "A real run puts into it: flannel for its pods (10.244.0.0/16); MetalLB with the addresses",
         f"host {WORKER} would join when the tenant is there, which it is not: there is no management cluster yet",
-        "Tenant acme is proved by a real run, once it is there.",
+        "These tenants are proved by a real run, once they are there: tenants/acme",
         "tenant tenants/acme: v1.36.3, made by a real run, with 2 workers",
     ):
         assert expected in done.text

@@ -51,6 +51,7 @@ def test_where_its_kubeconfig_is() -> None:
     assert tenant_settings(definition)["kubeconfig"] == ""
     assert tenant_settings(definition, "tenants")["namespace"] == "tenants"
     assert tenant_settings({"metadata": {"name": "acme", "namespace": "own"}}, "tenants")["namespace"] == "own"
+    assert tenant_settings(definition, "tenants")["key"] == "tenants/acme"
 
 
 @pytest.mark.parametrize("definition", [{}, {"metadata": None}, {"metadata": {"name": ""}}, "acme"])

@@ -75,7 +75,7 @@ def test_a_check_from_nothing_says_what_each_step_makes(tmp_path: Path, inventor
         f"{yet} puts into it: flannel for its pods (10.244.0.0/16); MetalLB with the addresses 192.0.2.200-192.0.2.220.",
         f"{yet} makes an etcd with 1 member in namespace hosted-kubernetes-system and the DataStore default, and probes it.",
         f"{yet} makes the control planes of these tenants: acme, beta.",
-        "Tenant acme is proved by a real run, once it is there.",
+        "These tenants are proved by a real run, once they are there: tenants/acme",
         "tenant tenants/acme: v1.36.3, made by a real run, with 2 workers",
         "tenant tenants/beta: v1.36.3, made by a real run, with 1 worker",
         f"management cluster: export KUBECONFIG={tmp_path / '.kube/management.kubeconfig'} (written by a real run)",

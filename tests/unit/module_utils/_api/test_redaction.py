@@ -9,7 +9,12 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.hosted.kubernetes.plugins.module_utils._api.redaction import REDACTED, without_contents, without_secrets
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.redaction import (
+    REDACTED,
+    without_contents,
+    without_secrets,
+    without_secrets_of_each,
+)
 
 SECRET = {"apiVersion": "v1", "kind": "Secret", "data": {"a": "sesame"}, "stringData": {"b": "sesame"}}
 CONFIG_MAP = {"apiVersion": "v1", "kind": "ConfigMap", "data": {"a": "b"}}
@@ -34,6 +39,17 @@ def test_values_of_secrets_do_not_show(definition: Any) -> None:
 def test_nothing_else_is_redacted() -> None:
     definition = [CONFIG_MAP, {"kind": "List", "items": [CONFIG_MAP]}, 1, None]
     assert without_secrets(definition) == definition
+
+
+@pytest.mark.parametrize("definition", [SECRET, [SECRET], "data: sesame"])
+def test_secrets_of_each_entry_do_not_show(definition: Any) -> None:
+    entries = [{"name": "a", "namespace": "b", "definition": definition}, {"name": "c", "defintion": definition}, "sesame"]
+    shown = without_secrets_of_each(entries)
+    assert "sesame" not in repr(shown)
+    assert (shown[0]["name"], shown[0]["namespace"]) == ("a", "b")
+    assert without_secrets_of_each("sesame") is None
+    plain = [{"name": "a", "definition": CONFIG_MAP}]
+    assert without_secrets_of_each(plain) == plain
 
 
 def test_inline_keys_and_passwords_do_not_show() -> None:

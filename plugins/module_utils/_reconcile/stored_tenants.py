@@ -1,0 +1,62 @@
+# Copyright: hosted.kubernetes contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Resources of tenants with one Secret of each, read with as few calls as there can be, for calls that only look them up."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api import names
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json, resource_of
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.tenant_control_plane import KIND, TenantControlPlane
+from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.client import Client
+from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.errors import NotFoundError
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.observe import TenantKey, not_served
+
+
+class StoredTenants:
+    """What a management cluster holds of some tenants. Safe to use from several threads.
+
+    Of several tenants all resources and all Secrets come with one LIST each, whatever their number; of a single one, by name.
+    suffix: of the names of the Secrets, names.CA or names.ADMIN_KUBECONFIG.
+    Raises HostedKubernetesError when the resource definitions are not installed, ApiError.
+    """
+
+    def __init__(self, management: Client, tenants: Sequence[TenantKey], suffix: str) -> None:
+        self._management, self._suffix = management, suffix
+        self._listed = len(set(tenants)) > 1
+        self._resources: dict[TenantKey, Json] = {}
+        self._secrets: dict[TenantKey, Json] = {}
+        if self._listed:
+            namespaces = {namespace for namespace, _name in tenants}
+            self._list(namespaces.pop() if len(namespaces) == 1 else None)
+
+    @property
+    def server(self) -> str:
+        """URL of the management cluster, for messages."""
+        return self._management.access.server
+
+    def resource(self, key: TenantKey) -> Json | None:
+        """The TenantControlPlane, None when there is none."""
+        return self._resources.get(key) if self._listed else self._management.get(resource_of(KIND), key[1], key[0])
+
+    def secret(self, tenant: TenantControlPlane) -> Json | None:
+        """The tenant's Secret, None when there is none; one that was not listed may only have lost its label."""
+        key = (tenant.namespace, tenant.secret_name(self._suffix))
+        return self._secrets.get(key) or self._management.get(resource_of("Secret"), key[1], key[0])
+
+    def _list(self, namespace: str | None) -> None:
+        try:
+            resources = self._management.list(resource_of(KIND), namespace=namespace).items
+        except NotFoundError as error:
+            raise not_served(resource_of(KIND)) from error
+        component = self._suffix.removeprefix("-")
+        selector = f"{names.PROJECT_SELECTOR},{names.LABEL_COMPONENT}={component}"
+        secrets = self._management.list(resource_of("Secret"), namespace=namespace, label_selector=selector).items
+        self._resources.update({_key(item): item for item in resources})
+        self._secrets.update({_key(item): item for item in secrets})
+
+
+def _key(item: Json) -> TenantKey:
+    return item["metadata"]["namespace"], item["metadata"]["name"]
