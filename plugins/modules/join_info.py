@@ -68,6 +68,15 @@ address:
   returned: success
   type: str
   sample: 198.51.100.20:6443
+ca:
+  description: CA certificates of the cluster (PEM).
+  returned: success
+  type: str
+konnectivity:
+  description: Address and port that the agents on workers connect to; empty when the tenant has none.
+  returned: success
+  type: str
+  sample: 198.51.100.20:8132
 tenant_state:
   description:
     - Why the tenant cannot be asked. V(absent) when there is no such TenantControlPlane, V(unfinished) when it has no kubeconfig of an
@@ -104,6 +113,8 @@ def main_with(module: AnsibleModule) -> dict[str, Any]:
             "has_ipv6": target.has_ipv6,
         },
         "address": target.endpoint.split("://", 1)[-1].rstrip("/"),
+        "ca": target.ca,
+        "konnectivity": target.konnectivity,
     }
 
 

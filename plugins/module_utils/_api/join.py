@@ -36,7 +36,8 @@ class JoinAction(StrEnum):
 class JoinTarget:
     """The tenant cluster as it answers.
 
-    ca_hashes as "sha256:…"; endpoint is a URL; has_node: a Node of that name exists; has_ipv6: see uses_ipv6.
+    ca_hashes as "sha256:…"; endpoint is a URL; has_node: a Node of that name exists; has_ipv6: see uses_ipv6. ca: its CA certificates (PEM).
+    konnectivity: "address:port" that agents on workers connect to, "" when there are none.
     """
 
     tenant: str
@@ -45,6 +46,8 @@ class JoinTarget:
     version: str
     has_node: bool
     has_ipv6: bool = False
+    ca: str = ""
+    konnectivity: str = ""
 
 
 @dataclass(frozen=True)
