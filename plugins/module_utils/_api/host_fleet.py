@@ -13,13 +13,18 @@ from typing import Any, Final
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.versions import kubelet_problem
 
 _UNIQUE: Final[Mapping[str, tuple[str, str]]] = {
-    "machine_id": ("machine-id", "make a new one (rm /etc/machine-id; systemd-machine-id-setup; boot), as is done for each copy of an image"),
+    "machine_id": (
+        "machine-id",
+        "make a new one (rm /etc/machine-id; systemd-machine-id-setup; boot), as is done for each copy of an image",
+    ),
     "product_uuid": ("product UUID", "give each machine a UUID of its own in the hypervisor or firmware"),
     "hostname": ("host name", "give each host a name of its own (hostnamectl)"),
     "node_name": ("name of the node", "set another worker_node_name"),
     "macs": ("hardware address", "give each network interface an address of its own in the hypervisor"),
     "addresses": ("address", "give each host an address of its own"),
 }
+# Names that findings carry.
+FLEET_CHECKS: Final = (*(f"unique_{key}" for key in _UNIQUE), "overlap", "skew")
 # Nodes of different tenants may have one name.
 _WITHIN_TENANT: Final = frozenset({"node_name"})
 

@@ -121,7 +121,9 @@ def sysctl_path(name: str) -> str:
 def observe(wanted: Wanted) -> Seen:
     """Read what a plan needs."""
     return Seen(
-        loaded=frozenset(normal(name) for name in wanted.kernel_modules if is_loaded(normal(name), os.path.exists, _read, os.uname().release)),
+        loaded=frozenset(
+            normal(name) for name in wanted.kernel_modules if is_loaded(normal(name), os.path.exists, _read, os.uname().release)
+        ),
         sysctls={name: _read(sysctl_path(name)) for name in wanted.sysctls},
         swaps=active_swaps(_read("/proc/swaps") or ""),
         fstab=_read_raw(FSTAB) or "",

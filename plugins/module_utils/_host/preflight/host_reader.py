@@ -114,9 +114,10 @@ class HostReader:
         request = f"GET /version HTTP/1.1\r\nHost: {target}\r\nConnection: close\r\n\r\n".encode()
         try:
             context = ssl.create_default_context(cadata=ca)
-            with socket.create_connection((host, port), timeout=self._timeout_s) as plain, context.wrap_socket(
-                plain, server_hostname=host
-            ) as connection:
+            with (
+                socket.create_connection((host, port), timeout=self._timeout_s) as plain,
+                context.wrap_socket(plain, server_hostname=host) as connection,
+            ):
                 connection.sendall(request)
                 return Answer(clock_s=_date_s(connection))
         except (OSError, ValueError) as error:

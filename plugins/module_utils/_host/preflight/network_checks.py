@@ -88,7 +88,9 @@ def ports(reader: Reader, wanted: Wanted) -> Iterator[Finding]:
 
 def firewall(reader: Reader, wanted: Wanted) -> Iterator[Finding]:
     """A firewall may let everything through that a node needs, which nobody can see from here: never an error."""
-    remedy = "let through TCP 10250 from the tenant's API server, node ports, the traffic of the pod network (flannel: UDP 8472) and of pods"
+    remedy = (
+        "let through TCP 10250 from the tenant's API server, node ports, the traffic of the pod network (flannel: UDP 8472) and of pods"
+    )
     for unit in _FIREWALLS:
         if reader.is_active(unit):
             yield Finding("firewall", WARNING, f"{unit.partition('.')[0]} filters packets", unit, remedy)

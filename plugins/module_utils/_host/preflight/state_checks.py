@@ -8,7 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._host import runtimes
-from ansible_collections.hosted.kubernetes.plugins.module_utils._host.preflight.model import ERROR, WARNING, Finding, Reader, Wanted, is_joined
+from ansible_collections.hosted.kubernetes.plugins.module_utils._host.preflight.model import (
+    ERROR,
+    WARNING,
+    Finding,
+    Reader,
+    Wanted,
+    is_joined,
+)
 
 # Images are many small files; a file system of the smallest size that is asked for has ten times as many.
 _MINIMUM_INODES = 20_000
@@ -25,7 +32,13 @@ def disk(reader: Reader, wanted: Wanted) -> Iterator[Finding]:
             problem = f"{found.free_mb} MiB free, {wanted.minimum_free_mb} MiB are needed"
             yield Finding("disk", ERROR, problem, path, "free some, or lower the minimum")
         if is_new and found.free_inodes is not None and found.free_inodes < _MINIMUM_INODES:
-            yield Finding("disk", WARNING, f"{found.free_inodes} files can be made, which images soon use up", path, "make a file system with more inodes")
+            yield Finding(
+                "disk",
+                WARNING,
+                f"{found.free_inodes} files can be made, which images soon use up",
+                path,
+                "make a file system with more inodes",
+            )
 
 
 def disk_speed(reader: Reader, wanted: Wanted) -> Iterator[Finding]:

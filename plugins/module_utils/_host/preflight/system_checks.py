@@ -36,7 +36,9 @@ def privileges(reader: Reader, wanted: Wanted) -> Iterator[Finding]:
 def python(reader: Reader, wanted: Wanted) -> Iterator[Finding]:
     if reader.python < _MINIMUM_PYTHON:
         found = ".".join(map(str, reader.python))
-        yield Finding("python", ERROR, f"Python {found} is too old", "ansible_python_interpreter", "install Python 3.9 or newer and name it there")
+        yield Finding(
+            "python", ERROR, f"Python {found} is too old", "ansible_python_interpreter", "install Python 3.9 or newer and name it there"
+        )
 
 
 def operating_system(reader: Reader, wanted: Wanted) -> Iterator[Finding]:
@@ -133,7 +135,9 @@ def hostname(reader: Reader, wanted: Wanted) -> Iterator[Finding]:
         remedy = "set worker_node_name, or rename the host"
         yield Finding("hostname", ERROR, f'the node would be called "{name}", which is no DNS name in lower case', "/etc/hostname", remedy)
     if reader.hostname.partition(".")[0] in ("", "localhost", "localhost4", "localhost6"):
-        yield Finding("hostname", WARNING, f'the host calls itself "{reader.hostname}"', "/etc/hostname", "give it a name of its own (hostnamectl)")
+        yield Finding(
+            "hostname", WARNING, f'the host calls itself "{reader.hostname}"', "/etc/hostname", "give it a name of its own (hostnamectl)"
+        )
 
 
 def security(reader: Reader, wanted: Wanted) -> Iterator[Finding]:
@@ -171,10 +175,11 @@ def _undone_at_boot(reader: Reader, wanted: Wanted) -> Iterator[Finding]:
                 expected = wanted.sysctls.get(setting.replace("/", "."))
                 if expected is not None and value.split() != expected.split():
                     problem = f"{setting} = {value} would undo {expected} at the next boot"
-                    yield Finding("sysctls", WARNING, problem, f"{folder}/{name}", f"take the line out, or set it in host_sysctls to {value}")
+                    yield Finding(
+                        "sysctls", WARNING, problem, f"{folder}/{name}", f"take the line out, or set it in host_sysctls to {value}"
+                    )
 
 
 def _release(text: str) -> dict[str, str]:
     pairs = (line.split("=", 1) for line in text.splitlines() if "=" in line)
     return {key.strip(): value.strip().strip("\"'") for key, value in pairs}
-

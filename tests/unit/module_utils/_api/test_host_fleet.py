@@ -11,7 +11,10 @@ import pytest
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.host_fleet import FleetFinding, FleetHost, FleetTenant, fleet_findings
 
-TENANTS = {"tenants/acme": FleetTenant("v1.36.3", ("10.244.0.0/16", "10.96.0.0/16", "fd00:244::/56")), "tenants/other": FleetTenant("v1.36.3")}
+TENANTS = {
+    "tenants/acme": FleetTenant("v1.36.3", ("10.244.0.0/16", "10.96.0.0/16", "fd00:244::/56")),
+    "tenants/other": FleetTenant("v1.36.3"),
+}
 
 
 def host(number: int, *, tenant: str = "tenants/acme", node_name: str = "", bundle_version: str = "v1.36.3", **facts: Any) -> FleetHost:

@@ -35,7 +35,11 @@ FILES = {
 }
 PROGRAMS = {
     ("timedatectl", "show", "--property=NTPSynchronized", "--value"): "yes\n",
-    ("nft", "list", "ruleset"): "table inet filter {\n\tchain input {\n\t\ttype filter hook input priority filter; policy accept;\n\t}\n}\n",
+    (
+        "nft",
+        "list",
+        "ruleset",
+    ): "table inet filter {\n\tchain input {\n\t\ttype filter hook input priority filter; policy accept;\n\t}\n}\n",
     ("ip", "-json", "address"): (
         '[{"ifname":"lo","link_type":"loopback","address":"00:00:00:00:00:00","addr_info":[{"family":"inet","local":"127.0.0.1","scope":"host"}]},'
         '{"ifname":"ens3","link_type":"ether","address":"52:54:00:12:34:56","addr_info":[{"family":"inet","local":"192.0.2.11","scope":"global"},'
