@@ -94,7 +94,7 @@ def describe_kubelet_conf(text: str) -> Json:
     """
     found: Json = {"server": _value(text, "server"), "ca_hashes": [], "ca_names": [], "client_not_after_s": None, "problem": None}
     try:
-        authorities = x509.read_pem(_pem(text, "certificate-authority"))
+        authorities = x509.read_pem(authority_of(text))
         clients = x509.read_pem(_pem(text, "client-certificate"))
     except (x509.DerError, binascii.Error, UnicodeDecodeError) as error:
         return {**found, "problem": f"a certificate in it cannot be read: {error}"}
@@ -103,6 +103,11 @@ def describe_kubelet_conf(text: str) -> Json:
     if clients:
         found["client_not_after_s"] = int(clients[0].not_after.timestamp())
     return found
+
+
+def authority_of(conf: str) -> str:
+    """Return the CA certificates (PEM) that a kubeconfig trusts. Raises binascii.Error or UnicodeDecodeError when they are no text."""
+    return _pem(conf, "certificate-authority")
 
 
 def memory_mb(meminfo: str) -> int:
@@ -159,6 +164,11 @@ def _pem(text: str, key: str) -> str:
 def _value(text: str, key: str) -> str | None:
     found = re.search(rf'(?:^|[\s{{,"]){key}"?:\s*"?([^\s",}}]+)', text, re.MULTILINE)
     return found.group(1) if found else None
+
+
+def text_of(path: str) -> str | None:
+    """Return the text of a file, None when there is none."""
+    return _text(path) if os.path.exists(path) else None
 
 
 def nearest(path: str) -> str:

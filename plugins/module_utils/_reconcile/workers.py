@@ -146,6 +146,12 @@ def _flag(text: str) -> tuple[str, str]:
     return name, value
 
 
+def kubelet_configuration(client: Client) -> str:
+    """Return the KubeletConfiguration that the cluster has uploaded (YAML); "" when it has none."""
+    found = client.get(resource_of("ConfigMap"), "kubelet-config", "kube-system")
+    return str(((found or {}).get("data") or {}).get("kubelet") or "")
+
+
 def _cluster_configuration(client: Client) -> str:
     found = client.get(resource_of("ConfigMap"), "kubeadm-config", "kube-system")
     return str(((found or {}).get("data") or {}).get("ClusterConfiguration") or "")
