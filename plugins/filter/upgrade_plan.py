@@ -63,7 +63,11 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._api.worker_upgr
 def upgrade_plan(seen: Mapping[str, Any], host: str, target: Mapping[str, Any], requirements: Mapping[str, Any]) -> dict[str, Any]:
     # Before ansible-core 2.19 a template gives text where it means a number.
     wanted = JoinRequirements(
-        **{**requirements, "minimum_free_mb": int(requirements["minimum_free_mb"]), "minimum_memory_mb": int(requirements["minimum_memory_mb"])}
+        **{
+            **requirements,
+            "minimum_free_mb": int(requirements["minimum_free_mb"]),
+            "minimum_memory_mb": int(requirements["minimum_memory_mb"]),
+        }
     )
     try:
         plan = plan_upgrade(host, HostUpgrade(**seen), JoinTarget(**target), wanted, now_s=int(time.time()))

@@ -227,7 +227,8 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._host.preflight.
 from ansible_collections.hosted.kubernetes.plugins.module_utils._host.preflight.model import ERROR, Wanted
 from ansible_collections.hosted.kubernetes.plugins.module_utils._host.tools import REQUIRED
 
-_CTR, _SOCKET = "/usr/local/bin/ctr", "/run/containerd/containerd.sock"
+_CTR = "/usr/local/bin/ctr"
+_SOCKET = "/run/containerd/containerd.sock"
 
 SPEC = ArgumentSpec(
     options={

@@ -98,7 +98,9 @@ def main_with(module: AnsibleModule) -> dict[str, Any]:
         result["diff"] = _diff(client, changes, server)
     if changes and not module.check_mode:
         if "certificate" in changes and not params["token"]:
-            raise HostedKubernetesError("the kubelet's client certificate has expired, and no token is given; make one with bootstrap_token")
+            raise HostedKubernetesError(
+                "the kubelet's client certificate has expired, and no token is given; make one with bootstrap_token"
+            )
         kubelet_client.apply(changes, client, server, ca, places)
         if "certificate" in changes:
             kubelet_client.renew(server, ca, params["token"], params["timeout"], places, restart=kubelet_client.restart_kubelet)
@@ -106,7 +108,11 @@ def main_with(module: AnsibleModule) -> dict[str, Any]:
 
 
 def _diff(client: kubelet_client.Client, changes: list[str], server: str) -> dict[str, str]:
-    before = {"server": facts.describe_kubelet_conf(client.conf)["server"], "certificate": "expired", "token": "left by a run that was killed"}
+    before = {
+        "server": facts.describe_kubelet_conf(client.conf)["server"],
+        "certificate": "expired",
+        "token": "left by a run that was killed",
+    }
     after = {"server": server, "certificate": "new", "token": "removed"}
     return {
         "before": "".join(f"{name}: {before.get(name, 'as it was')}\n" for name in changes),

@@ -28,7 +28,9 @@ class Workload:
     def parse(cls, raw: Mapping[str, Any]) -> Workload:
         """Raises InvalidError."""
         if raw.get("kind") not in KINDS:
-            raise InvalidError(f"workload {raw.get('namespace')}/{raw.get('name')}: kind \"{raw.get('kind')}\" is not one of {', '.join(KINDS)}")
+            raise InvalidError(
+                f'workload {raw.get("namespace")}/{raw.get("name")}: kind "{raw.get("kind")}" is not one of {", ".join(KINDS)}'
+            )
         return cls(raw["kind"], raw["namespace"], raw["name"])
 
     def to_json(self) -> dict[str, str]:

@@ -57,7 +57,9 @@ def observe(places: Places) -> Client:
     """Raises HostedKubernetesError when the host has not joined."""
     conf = _text(places.kubelet_conf)
     if not conf:
-        raise HostedKubernetesError(f"{places.kubelet_conf}: does not exist; the host has not joined a cluster, join it first (playbook worker)")
+        raise HostedKubernetesError(
+            f"{places.kubelet_conf}: does not exist; the host has not joined a cluster, join it first (playbook worker)"
+        )
     described = facts.describe_kubelet_conf(conf)
     if described["problem"]:
         raise HostedKubernetesError(f"{places.kubelet_conf}: {described['problem']}; join the host again (playbook worker)")
@@ -87,7 +89,9 @@ def plan(client: Client, server: str, ca: str, now_s: float) -> list[str]:
 def with_cluster(conf: str, server: str, ca: str) -> str:
     """Return the text of a kubelet.conf with another address and CA, as the kubelet writes it, all else unchanged."""
     data = base64.b64encode(ca.encode()).decode()
-    text = re.sub(r"^(\s*)certificate-authority(-data)?:.*$", rf"\g<1>certificate-authority-data: {data}", conf, count=1, flags=re.MULTILINE)
+    text = re.sub(
+        r"^(\s*)certificate-authority(-data)?:.*$", rf"\g<1>certificate-authority-data: {data}", conf, count=1, flags=re.MULTILINE
+    )
     return re.sub(r"^(\s*)server:.*$", rf"\g<1>server: {server}", text, count=1, flags=re.MULTILINE)
 
 

@@ -11,7 +11,12 @@ from typing import Any
 import pytest
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import InvalidError
-from ansible_collections.hosted.kubernetes.plugins.module_utils._api.worker_upgrade import HostUpgrade, UpgradeAction, UpgradePlan, plan_upgrade
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.worker_upgrade import (
+    HostUpgrade,
+    UpgradeAction,
+    UpgradePlan,
+    plan_upgrade,
+)
 from ansible_collections.hosted.kubernetes.tests.unit.module_utils._api.test_join import CONF, NOW_S, TARGET, THEIRS, WANTED, facts
 
 NEWER = replace(TARGET, version="v1.37.2")
@@ -74,7 +79,11 @@ def test_a_node_that_took_no_pods_takes_none_afterwards() -> None:
     ("host", "said"),
     [
         pytest.param(seen({"kubelet_conf": None}), "has not joined any cluster; join it first (playbook worker)", id="not joined"),
-        pytest.param(seen({"kubelet_conf": {**CONF, "client_not_after_s": NOW_S}}), "has expired; mend it first (playbook worker_refresh", id="expired"),
+        pytest.param(
+            seen({"kubelet_conf": {**CONF, "client_not_after_s": NOW_S}}),
+            "has expired; mend it first (playbook worker_refresh",
+            id="expired",
+        ),
         pytest.param(seen({"kubelet_conf": {**CONF, "ca_hashes": [THEIRS]}}), "it has joined another cluster", id="foreign"),
         pytest.param(seen({"static_pods": ["kube-apiserver.yaml"]}), "it runs a control plane", id="control plane"),
         pytest.param(seen({"kubelet_version": "v1.38.0"}), "kubelet v1.38.0 is of a newer minor than the bundle (v1.37.2)", id="downgrade"),
@@ -83,7 +92,9 @@ def test_a_node_that_took_no_pods_takes_none_afterwards() -> None:
             "kubelet v1.38.0 is of a newer minor",
             id="downgrade that was begun",
         ),
-        pytest.param(seen(free_mb={"/usr/local/bin": 500}), "/usr/local/bin: 500 MiB free, 1024 MiB are needed for the new files", id="no room"),
+        pytest.param(
+            seen(free_mb={"/usr/local/bin": 500}), "/usr/local/bin: 500 MiB free, 1024 MiB are needed for the new files", id="no room"
+        ),
         pytest.param(seen(architecture="arm64"), "it is arm64, the bundle is for amd64", id="architecture"),
         pytest.param(seen(is_root=False), "does not become root", id="no root"),
     ],
@@ -97,7 +108,10 @@ def test_what_is_refused(host: HostUpgrade, said: str) -> None:
 
 @pytest.mark.parametrize(
     ("tenant", "said"),
-    [("v1.36.3", "kubelet v1.37.2 is newer than the API server v1.36.3; upgrade the control plane first"), ("v1.41.0", "more than 3 minors older")],
+    [
+        ("v1.36.3", "kubelet v1.37.2 is newer than the API server v1.36.3; upgrade the control plane first"),
+        ("v1.41.0", "more than 3 minors older"),
+    ],
 )
 def test_skew_is_refused_whatever_the_host_has(tenant: str, said: str) -> None:
     for host in (seen(), seen(pending=[]), seen(snapshot=BEGUN)):

@@ -29,7 +29,9 @@ class Host:
         self.places = Places(*(str(folder / name) for name in ("kubelet.conf", "bootstrap.conf", "ca.crt", "marker")))
         self.certificate = folder / "client.pem"
         self.certificate.write_text(EC)
-        conf = kubelet_conf(f"certificate-authority-data: {base64.b64encode(RSA.encode()).decode()}", f"client-certificate: {self.certificate}")
+        conf = kubelet_conf(
+            f"certificate-authority-data: {base64.b64encode(RSA.encode()).decode()}", f"client-certificate: {self.certificate}"
+        )
         Path(self.places.kubelet_conf).write_text(conf)
         Path(self.places.ca_file).write_text(RSA)
 
@@ -132,7 +134,9 @@ def test_a_kubelet_gets_a_new_certificate_with_a_token_that_does_not_stay(host: 
 
 def test_a_kubelet_that_gets_none_is_told_of_and_its_token_goes(host: Host) -> None:
     clock = iter(range(END_S + 1, END_S + 100, 10))
-    with pytest.raises(HostedKubernetesError, match=r"the kubelet got no client certificate in 30 s; look at journalctl -u kubelet") as caught:
+    with pytest.raises(
+        HostedKubernetesError, match=r"the kubelet got no client certificate in 30 s; look at journalctl -u kubelet"
+    ) as caught:
         kubelet_client.renew(
             SERVER, RSA, TOKEN, 30, host.places, restart=lambda: None, clock=lambda: float(next(clock)), sleep=lambda _seconds: None
         )
