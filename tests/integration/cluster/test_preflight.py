@@ -34,10 +34,13 @@ BREAKS = {
     "container_runtime": ("mkdir -p /etc/containerd; echo 'version = 3' >/etc/containerd/config.toml", "rm /etc/containerd/config.toml"),
     "leftovers": (
         'mkdir -p /etc/cni/net.d /etc/kubernetes/pki; echo \'{"name": "cbr0"}\' >/etc/cni/net.d/10-flannel.conflist; '
-        "echo old >/etc/kubernetes/pki/ca.crt; mkdir -p /var/lib/kubelet/pods/x; mount -t tmpfs pod /var/lib/kubelet/pods/x; "
-        "ip link add cni0 type bridge; nft add table ip kube-proxy",
-        "umount /var/lib/kubelet/pods/x; rm -r /etc/cni/net.d/10-flannel.conflist /etc/kubernetes/pki /var/lib/kubelet/pods; "
-        "ip link delete cni0; nft delete table ip kube-proxy",
+            "echo old >/etc/kubernetes/pki/ca.crt; mkdir -p /var/lib/kubelet/pods/x; mount -t tmpfs pod /var/lib/kubelet/pods/x; "
+            "ip link add cni0 type bridge; nft add table ip kube-proxy"
+        ),
+        (
+            "umount /var/lib/kubelet/pods/x; rm -r /etc/cni/net.d/10-flannel.conflist /etc/kubernetes/pki /var/lib/kubelet/pods; "
+            "ip link delete cni0; nft delete table ip kube-proxy"
+        ),
     ),
     "ports": (
         "setsid python3 -m http.server 10250 >/dev/null 2>&1 & sleep 2",

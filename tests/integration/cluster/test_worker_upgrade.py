@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import json
 import re
 import threading
 import time
@@ -198,10 +199,14 @@ def test_a_bundle_of_another_minor_names_the_playbook(site: Site) -> None:
     assert "bring it there drained (playbook worker_upgrade)" in said.text
 
 
-def test_a_kubelet_newer_than_its_api_server_is_refused_before_anything_changes(site: Site) -> None:
-    done = site.tried("worker_upgrade", worker_tenant="", worker_tenant_kubeconfig=str(site.cluster.directory / "missing.kubeconfig"))
+def test_a_kubelet_newer_than_its_api_server_is_refused_before_anything_changes(site: Site, tmp_path: Path) -> None:
+    manifest = json.loads((site.newer / "manifest.json").read_text(encoding="utf-8"))
+    (tmp_path / "manifest.json").write_text(json.dumps({**manifest, "kubernetes": "v1.38.0"}), encoding="utf-8")
+    done = site.tried("worker_upgrade", bundle=tmp_path)
     assert done.status != 0
+    assert f"kubelet v1.38.0 is newer than the API server {NEWER}; upgrade the control plane first" in done.text
     assert done.changed == 0
+    assert site.cordoned() == []
     assert site.versions() == {FIRST: OLDER, SECOND: OLDER}
 
 
@@ -222,7 +227,7 @@ def test_a_kubelet_that_does_not_start_is_put_back_and_stops_the_rest(site: Site
 
 
 def test_an_upgrade_that_is_killed_goes_on(site: Site) -> None:
-    """Killed when the copy is there and the node is drained or about to be; then killed once more when the new kubelet lies on the host."""
+    """Killed as soon as the copy of the old files is complete, while the node is drained."""
     root = machine_root(LAB, FIRST)
     kill_when_written(site.command("worker_upgrade"), root / SNAPSHOT, 0.1, lambda: None)
     assert site.versions()[FIRST] == OLDER
