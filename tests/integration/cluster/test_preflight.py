@@ -33,7 +33,8 @@ BREAKS = {
     "disk": ("mount -t tmpfs -o size=20m small /usr/local/bin", "umount /usr/local/bin"),
     "container_runtime": ("mkdir -p /etc/containerd; echo 'version = 3' >/etc/containerd/config.toml", "rm /etc/containerd/config.toml"),
     "leftovers": (
-        'mkdir -p /etc/cni/net.d /etc/kubernetes/pki; echo \'{"name": "cbr0"}\' >/etc/cni/net.d/10-flannel.conflist; '
+        (
+            'mkdir -p /etc/cni/net.d /etc/kubernetes/pki; echo \'{"name": "cbr0"}\' >/etc/cni/net.d/10-flannel.conflist; '
             "echo old >/etc/kubernetes/pki/ca.crt; mkdir -p /var/lib/kubelet/pods/x; mount -t tmpfs pod /var/lib/kubelet/pods/x; "
             "ip link add cni0 type bridge; nft add table ip kube-proxy"
         ),
