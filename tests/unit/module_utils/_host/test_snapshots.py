@@ -26,7 +26,7 @@ class Host:
         self.program.parent.mkdir()
         self.program.write_bytes(b"old program" * 1000)
         self.program.chmod(0o755)
-        self.second.hardlink_to(self.program)
+        os.link(self.program, self.second)
         self.config.write_text("old: true\n")
         self.config.chmod(0o600)
         (self.registries / "docker.io").mkdir(parents=True)
