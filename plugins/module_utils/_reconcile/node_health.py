@@ -71,14 +71,18 @@ def wait_for_workloads(client: Client, workloads: Sequence[Workload], *, deadlin
     for kind in node_health.KINDS:
         wanted = [item for item in workloads if item.kind == kind]
         if wanted:
-            wait_until(
-                client,
-                resource_of(kind),
-                predicate=lambda found, wanted=wanted: not _problems(wanted, found),  # type: ignore[misc]
-                deadline=deadline,
-                what="pods that left the node",
-                explain=lambda found, wanted=wanted: _problems(wanted, found),  # type: ignore[misc]
-            )
+            _wait_for_kind(client, kind, wanted, deadline)
+
+
+def _wait_for_kind(client: Client, kind: str, wanted: Sequence[Workload], deadline: float) -> None:
+    wait_until(
+        client,
+        resource_of(kind),
+        predicate=lambda found: not _problems(wanted, found),
+        deadline=deadline,
+        what="pods that left the node",
+        explain=lambda found: _problems(wanted, found),
+    )
 
 
 def deadline_in(timeout_s: float) -> float:
