@@ -47,6 +47,7 @@ _value:
   elements: dict
 """
 
+import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -72,7 +73,10 @@ def kubelet_files(texts: Mapping[str, str | None], uploaded: str, patch: Mapping
 def _configuration(present: str, uploaded: str, patch: Mapping[str, Any]) -> str:
     seen = yaml.safe_load(present) or {}
     wanted = kubelet_configuration.wanted_configuration(yaml.safe_load(uploaded) or {}, patch, seen)
-    return present if kubelet_configuration.is_same(wanted, seen) else yaml.safe_dump(wanted, default_flow_style=False)
+    if kubelet_configuration.is_same(wanted, seen):
+        return present
+    # Values from variables are of types of Ansible's own, which YAML does not know.
+    return yaml.safe_dump(json.loads(json.dumps(wanted)), default_flow_style=False)
 
 
 class FilterModule:

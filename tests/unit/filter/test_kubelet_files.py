@@ -130,3 +130,12 @@ def test_a_file_that_differs_is_written_anew_and_is_right_then() -> None:
 
 def test_a_cluster_that_has_uploaded_none_leaves_it_alone() -> None:
     assert files({CONFIGURATION: "kind: KubeletConfiguration\n", FLAGS: None}, "") == {}
+
+
+class Tagged(int):
+    """As ansible-core from 2.19 on gives numbers from variables."""
+
+
+def test_a_number_from_a_variable_is_a_number() -> None:
+    made = files({CONFIGURATION: yaml.safe_dump(PRESENT), FLAGS: None}, yaml.safe_dump(UPLOADED), {"maxPods": Tagged(42)})
+    assert yaml.safe_load(made[CONFIGURATION])["maxPods"] == 42
