@@ -19,7 +19,7 @@ Json = dict[str, Any]
 
 _OF_THE_HOST: Final = ("resolvConf", "containerRuntimeEndpoint")
 # A field that says nothing: kubeadm writes what Go's zero values are, and which fields there are differs between minors.
-_NOTHING: Final = (None, "", "0s", {}, [])
+_NOTHING: Final[tuple[Any, ...]] = (None, "", "0s", {}, [])
 # Flag → first minor whose kubelet does not start with it (cmd/kubelet/app/server.go of the minor before).
 _REMOVED_FLAGS: Final[Mapping[str, int]] = {"pod-infra-container-image": 35}
 
@@ -29,7 +29,7 @@ def wanted_configuration(uploaded: Mapping[str, Any], patch: Mapping[str, Any], 
 
     uploaded: KubeletConfiguration of the cluster. patch: of this host (RFC 7386, as kubeadm's "+merge"). present: what the host has now.
     """
-    wanted = merged(dict(uploaded), patch)
+    wanted: Json = merged(dict(uploaded), patch)
     for name in _OF_THE_HOST:
         if wanted.get(name) in _NOTHING and present.get(name) not in _NOTHING:
             wanted[name] = present[name]
@@ -38,7 +38,7 @@ def wanted_configuration(uploaded: Mapping[str, Any], patch: Mapping[str, Any], 
 
 def is_same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     """Whether two configurations say the same; fields that say nothing do not count."""
-    return _told(one) == _told(other)
+    return bool(_told(one) == _told(other))
 
 
 def merged(document: Any, patch: Any) -> Any:

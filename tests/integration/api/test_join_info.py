@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api import names
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json
 from ansible_collections.hosted.kubernetes.plugins.modules import join_info
 from ansible_collections.hosted.kubernetes.tests.support.apiserver import ApiServer
 from ansible_collections.hosted.kubernetes.tests.support.modules import ModuleFailedError, run_module
@@ -50,13 +51,13 @@ def joinable(api_server: ApiServer) -> Iterator[ApiServer]:
     authority = api_server.authority.pair.certificate.read_bytes()
     cluster = {"server": api_server.url, "certificate-authority-data": base64.b64encode(authority).decode()}
     kubeconfig = {"apiVersion": "v1", "kind": "Config", "clusters": [{"name": "", "cluster": cluster}]}
-    info = {"metadata": {"name": "cluster-info", "namespace": "kube-public"}, "data": {"kubeconfig": json.dumps(kubeconfig)}}
+    info: Json = {"metadata": {"name": "cluster-info", "namespace": "kube-public"}, "data": {"kubeconfig": json.dumps(kubeconfig)}}
     labels = {"app": "konnectivity-agent"}
     arguments = ["--proxy-server-host=2001:db8::20", "--proxy-server-port=8132"]
     template = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "agent", "image": "agent", "args": arguments}]}}
     spec = {"selector": {"matchLabels": labels}, "template": template}
-    agents = {"metadata": {"name": "konnectivity-agent", "namespace": "kube-system"}, "spec": spec}
-    paths = {"/api/v1/namespaces/kube-public/configmaps": info, "/apis/apps/v1/namespaces/kube-system/daemonsets": agents}
+    agents: Json = {"metadata": {"name": "konnectivity-agent", "namespace": "kube-system"}, "spec": spec}
+    paths: dict[str, Json] = {"/api/v1/namespaces/kube-public/configmaps": info, "/apis/apps/v1/namespaces/kube-system/daemonsets": agents}
     for path, body in paths.items():
         api_server.request("POST", path, body)
     yield api_server

@@ -153,7 +153,7 @@ def test_a_refresh_of_workers_in_order_changes_nothing(site: Site) -> None:
 
 def test_a_setting_of_the_kubelet_arrives_without_touching_pods(site: Site) -> None:
     before = site.pods()
-    settings = {"worker_kubelet_configuration": "{{ lab_kubelet_configuration | combine({'maxPods': 77}) }}"}
+    settings: Json = {"worker_kubelet_configuration": "{{ lab_kubelet_configuration | combine({'maxPods': 77}) }}"}
     predicted = site.run("worker_refresh", "--check", bundle=site.older, **settings)
     done = site.run("worker_refresh", bundle=site.older, **settings)
     assert predicted.changed_tasks == done.changed_tasks
@@ -211,7 +211,7 @@ def test_a_kubelet_newer_than_its_api_server_is_refused_before_anything_changes(
 
 
 def test_a_kubelet_that_does_not_start_is_put_back_and_stops_the_rest(site: Site) -> None:
-    broken = {"worker_kubelet_configuration": "{{ lab_kubelet_configuration | combine({'evictionHard': {'nonsense': '1'}}) }}"}
+    broken: Json = {"worker_kubelet_configuration": "{{ lab_kubelet_configuration | combine({'evictionHard': {'nonsense': '1'}}) }}"}
     started = time.monotonic()
     done, fewest = fewest_during(site, lambda: site.tried("worker_upgrade", worker_upgrade_wait_timeout=60, **broken))
     assert done.status != 0

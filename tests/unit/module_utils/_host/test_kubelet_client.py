@@ -13,6 +13,7 @@ import pytest
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import HostedKubernetesError
 from ansible_collections.hosted.kubernetes.plugins.module_utils._host import facts, kubelet_client
+from ansible_collections.hosted.kubernetes.plugins.module_utils._host import files as host_files
 from ansible_collections.hosted.kubernetes.plugins.module_utils._host.kubelet_client import Places
 from ansible_collections.hosted.kubernetes.tests.unit.module_utils._host.test_facts import kubelet_conf
 from ansible_collections.hosted.kubernetes.tests.unit.module_utils._host.test_x509 import EC, RSA
@@ -97,14 +98,14 @@ def test_a_kubelet_conf_that_names_its_ca_by_path_gets_it_written_in(host: Host)
 
 
 def test_a_run_that_was_killed_before_it_wrote_all_is_completed(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = kubelet_client.host_files.write
+    real = host_files.write
 
     def kill(path: str, content: bytes, mode: int) -> None:
         if path == host.places.kubelet_conf:
             raise KeyboardInterrupt
         real(path, content, mode)
 
-    monkeypatch.setattr(kubelet_client.host_files, "write", kill)
+    monkeypatch.setattr(host_files, "write", kill)
     with pytest.raises(KeyboardInterrupt):
         host.apply(MOVED, EC)
     monkeypatch.undo()

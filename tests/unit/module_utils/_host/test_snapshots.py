@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -97,7 +98,7 @@ def test_one_that_was_killed_while_it_was_taken_is_none(host: Host, monkeypatch:
     def killed(*_arguments: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(snapshots.os, "rename", killed)
+    monkeypatch.setattr(os, "rename", killed)
     with pytest.raises(KeyboardInterrupt):
         host.take()
     monkeypatch.undo()
@@ -147,7 +148,7 @@ def test_no_room_leaves_nothing(host: Host, monkeypatch: pytest.MonkeyPatch) -> 
     def full(source: str, target: str) -> None:
         raise OSError(28, "No space left on device", target)
 
-    monkeypatch.setattr(snapshots.shutil, "copyfile", full)
+    monkeypatch.setattr(shutil, "copyfile", full)
     with pytest.raises(HostedKubernetesError, match="no space left on the device; free some and run again"):
         host.take()
     assert os.listdir(host.root) == []
