@@ -98,12 +98,14 @@ def _values(host: FleetHost, key: str) -> list[str]:
 
 
 def _overlaps(host: FleetHost, tenant: FleetTenant) -> Iterator[FleetFinding]:
+    """A wider route gives way to those of the pod network, and hurts only if hosts of that part of it are wanted."""
     remedy = "choose other networks for the tenant (spec.networkProfile), or take the route away"
     for cidr in tenant.cidrs:
         for route in host.facts.get("routes") or []:
             if _overlap(cidr, route):
                 problem = f"{cidr} of tenant {host.tenant} overlaps with a network that the host has a route to"
-                yield FleetFinding("overlap", "error", problem, route, remedy, (host.name,))
+                severity = "warning" if _prefix_length(route) < _prefix_length(cidr) else "error"
+                yield FleetFinding("overlap", severity, problem, route, remedy, (host.name,))
 
 
 def _overlap(one: str, other: str) -> bool:
@@ -112,6 +114,10 @@ def _overlap(one: str, other: str) -> bool:
     except ValueError:
         return False  # the definition itself is refused elsewhere
     return first.version == second.version and first.overlaps(second)
+
+
+def _prefix_length(cidr: str) -> int:
+    return ipaddress.ip_network(cidr, strict=False).prefixlen
 
 
 def _skews(host: FleetHost, tenant: FleetTenant) -> Iterator[FleetFinding]:

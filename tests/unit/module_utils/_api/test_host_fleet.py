@@ -69,20 +69,28 @@ def test_nodes_of_two_tenants_may_have_one_name() -> None:
 
 
 @pytest.mark.parametrize(
-    ("route", "overlaps"),
+    ("route", "severity"),
     [
-        ("10.244.7.0/24", True),
-        ("10.0.0.0/8", True),
-        ("10.96.0.1/32", True),
-        ("fd00:244::/64", True),
-        ("10.245.0.0/16", False),
-        ("fd00:245::/64", False),
-        ("172.17.0.0/16", False),
+        ("10.244.7.0/24", "error"),
+        ("10.244.0.0/16", "error"),
+        ("10.96.0.1/32", "error"),
+        ("fd00:244::/64", "error"),
+        ("10.244.0.0/15", "warning"),
+        ("10.245.0.0/16", ""),
+        ("fd00:245::/64", ""),
+        ("172.17.0.0/16", ""),
     ],
 )
-def test_networks_that_overlap(route: str, overlaps: bool) -> None:
+def test_networks_that_overlap(route: str, severity: str) -> None:
+    """A wider route gives way to those of the pod network."""
     found = look(host(1, routes=["192.0.2.0/24", route]))
-    assert {(item.check, item.where, item.hosts) for item in found} == ({("overlap", route, ("h1",))} if overlaps else set())
+    assert {(item.check, item.severity, item.where, item.hosts) for item in found} == (
+        {("overlap", severity, route, ("h1",))} if severity else set()
+    )
+
+
+def test_a_network_that_is_wider_than_all_is_told_of_for_each() -> None:
+    assert [(item.check, item.severity) for item in look(host(1, routes=["10.0.0.0/8"]))] == [("overlap", "warning")] * 2
 
 
 @pytest.mark.parametrize(
