@@ -1,9 +1,10 @@
 # Copyright: hosted.kubernetes contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A real kubelet whose client certificate has expired gets a new one from a real API server and controller manager.
+"""What joined kubelets are given, by the real programs: a new client certificate, and the configuration that kubeadm would write.
 
-The kubelet ends right afterwards, since there is no container runtime, and has touched nothing outside the folder of the test then.
+The kubelet ends right after it has its certificate, since there is no container runtime, and has touched nothing outside the folder of the test
+then. kubeadm runs where its folders are others than this machine's.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import json
 import secrets
+import shlex
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,8 +20,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import yaml
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api import bootstrap_token
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.kubelet_configuration import is_same, wanted_configuration
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json
 from ansible_collections.hosted.kubernetes.plugins.module_utils._host import facts, kubelet_client
 from ansible_collections.hosted.kubernetes.plugins.module_utils._host.kubelet_client import Places
@@ -135,3 +139,46 @@ def test_an_expired_certificate_is_replaced_and_no_token_stays(host: Host, tmp_p
     client = kubelet_client.observe(host.places)
     kubelet_client.apply(["server"], client, "https://192.0.2.1:6443", host.ca, host.places)
     assert kubelet_client.plan(kubelet_client.observe(host.places), "https://192.0.2.1:6443", host.ca, now_s) == []
+
+
+def test_the_configuration_is_what_kubeadm_writes(bundle: Path, tmp_path: Path) -> None:
+    """kubeadm knows the folders /etc and /var/lib only, so that it gets some of its own, which are gone with it."""
+    present = {**CONFIGURATION, "maxPods": 7, "resolvConf": "/run/systemd/resolve/resolv.conf"}
+    patch = {"evictionHard": {"memory.available": "100Mi"}, "maxPods": 200, "authentication": {"anonymous": {"enabled": None}}}
+    folder = tmp_path / "host"
+    for path, content in {
+        "etc/kubernetes/patches/kubeletconfiguration0+merge.yaml": yaml.safe_dump(patch),
+        "var/lib/kubelet/config.yaml": yaml.safe_dump(present),
+        "var/lib/kubelet/instance-config.yaml": yaml.safe_dump({"containerRuntimeEndpoint": present["containerRuntimeEndpoint"]}),
+    }.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(content, encoding="utf-8")
+    with running_api_server(bundle, tmp_path) as server:
+        for name in ("kubeadm-config", "kubelet-config"):
+            server.request("POST", "/api/v1/namespaces/kube-system/configmaps", uploaded(name))
+        server.request("POST", "/api/v1/nodes", {"metadata": {"name": "worker-1"}})
+        own = server.authority.client("system:node:worker-1", ("system:nodes",))
+        conf: Json = json.loads(
+            kubelet_client.bootstrap_conf(server.url, server.authority.pair.certificate.read_text(encoding="utf-8"), "none")
+        )
+        conf["users"][0]["user"] = {"client-certificate": str(own.certificate), "client-key": str(own.key)}
+        (folder / "etc/kubernetes/kubelet.conf").write_text(json.dumps(conf), encoding="utf-8")
+        phase = [str(binary(bundle, "kubeadm")), "upgrade", "node", "phase", "kubelet-config", "--kubeconfig", str(server.kubeconfig)]
+        script = f"mount --bind {folder}/etc /etc && mount --bind {folder}/var/lib /var/lib && exec {shlex.join(phase)} --patches /etc/kubernetes/patches"
+        done = subprocess.run(["unshare", "--mount", "sh", "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    theirs = yaml.safe_load((folder / "var/lib/kubelet/config.yaml").read_text(encoding="utf-8"))
+    ours = wanted_configuration(yaml.safe_load(uploaded("kubelet-config")["data"]["kubelet"]), patch, present)
+    # No resolved runs here, for whose sake kubeadm would set it; on a host it stays what it was.
+    assert ours.pop("resolvConf") == present["resolvConf"]
+    assert is_same(ours, theirs), (ours, theirs)
+    assert theirs["maxPods"] == 200
+
+
+def uploaded(name: str) -> Json:
+    """A ConfigMap of a cluster, as the engine makes it; that kubeadm makes the same is proven elsewhere."""
+    golden = Path(__file__).parents[2] / "golden/1.36/default.yaml"
+    for item in yaml.safe_load(golden.read_text(encoding="utf-8")):
+        if item["kind"] == "ConfigMap" and item["metadata"]["name"] == name:
+            return {"metadata": {"name": name}, "data": item["data"]}
+    raise AssertionError(name)
