@@ -156,7 +156,7 @@ def test_the_configuration_is_what_kubeadm_writes(bundle: Path, tmp_path: Path) 
     with running_api_server(bundle, tmp_path) as server:
         for name in ("kubeadm-config", "kubelet-config"):
             server.request("POST", "/api/v1/namespaces/kube-system/configmaps", uploaded(name))
-        server.request("POST", "/api/v1/nodes", {"metadata": {"name": "worker-1"}})
+        server.request("POST", "/api/v1/nodes", {"metadata": {"name": "worker-1", "labels": {"kubernetes.io/hostname": "worker-1"}}})
         own = server.authority.client("system:node:worker-1", ("system:nodes",))
         conf: Json = json.loads(
             kubelet_client.bootstrap_conf(server.url, server.authority.pair.certificate.read_text(encoding="utf-8"), "none")
