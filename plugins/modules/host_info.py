@@ -38,6 +38,11 @@ options:
     description: Seconds to wait for each connection.
     type: float
     default: 5
+  texts:
+    description: Files whose text is returned. They must hold no secrets.
+    type: list
+    elements: path
+    default: []
   controller_time:
     description:
       - Seconds since the epoch on the controller's clock when the task starts, such as V({{ '%s' | ansible.builtin.strftime }}). The host's clock
@@ -99,6 +104,9 @@ host:
       description: Programs that are not installed.
       type: list
       elements: str
+    texts:
+      description: Text by path of O(texts); null for a file that does not exist.
+      type: dict
     unreachable:
       description: Those of O(connect) that the host cannot reach.
       type: list
@@ -120,6 +128,7 @@ SPEC = ArgumentSpec(
         "disks": {"type": "list", "elements": "path", "default": []},
         "connect": {"type": "list", "elements": "str", "default": []},
         "connect_timeout": {"type": "float", "default": 5},
+        "texts": {"type": "list", "elements": "path", "default": []},
         "controller_time": {"type": "float"},
     }
 )
@@ -135,7 +144,7 @@ def main_with(module: AnsibleModule) -> dict[str, Any]:
         params["connect_timeout"],
         params["controller_time"],
     )
-    return {"changed": False, "host": host}
+    return {"changed": False, "host": {**host, "texts": {path: facts.text_of(path) for path in params["texts"]}}}
 
 
 def main() -> None:

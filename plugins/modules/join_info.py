@@ -68,6 +68,35 @@ address:
   returned: success
   type: str
   sample: 198.51.100.20:6443
+ca:
+  description: CA certificates of the cluster (PEM).
+  returned: success
+  type: str
+konnectivity:
+  description: Address and port that the agents on workers connect to; empty when the tenant has none.
+  returned: success
+  type: str
+  sample: 198.51.100.20:8132
+kubelet_configuration:
+  description: The KubeletConfiguration that the cluster has uploaded for its nodes (YAML); empty when it has none.
+  returned: success
+  type: str
+node:
+  description: The Node; null when it does not exist.
+  returned: success
+  type: dict
+  contains:
+    version:
+      description: Version of its kubelet.
+      type: str
+    cordoned:
+      description: Whether it takes no new pods.
+      type: bool
+    workloads:
+      description:
+        - The controllers whose pods a drain would move elsewhere, as far as they are ready now, for O(hosted.kubernetes.node#module:workloads).
+      type: list
+      elements: dict
 tenant_state:
   description:
     - Why the tenant cannot be asked. V(absent) when there is no such TenantControlPlane, V(unfinished) when it has no kubeconfig of an
@@ -77,12 +106,15 @@ tenant_state:
   sample: absent
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._ansible.module import ArgumentSpec, run
 from ansible_collections.hosted.kubernetes.plugins.module_utils._ansible.tenant_cluster import TENANT_CLUSTER, tenant_source
+
+if TYPE_CHECKING:
+    from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.client import Client
 
 SPEC = TENANT_CLUSTER.merge(ArgumentSpec(options={"node_name": {"type": "str", "required": True}}))
 
@@ -93,6 +125,8 @@ def main_with(module: AnsibleModule) -> dict[str, Any]:
     source = tenant_source(module.params)
     with workers.tenant_cluster(source) as client:
         target = workers.join_target(client, source, module.params["node_name"])
+        kubelet_configuration = workers.kubelet_configuration(client)
+        node = _node(client, module.params["node_name"]) if target.has_node else None
     return {
         "changed": False,
         "target": {
@@ -104,6 +138,24 @@ def main_with(module: AnsibleModule) -> dict[str, Any]:
             "has_ipv6": target.has_ipv6,
         },
         "address": target.endpoint.split("://", 1)[-1].rstrip("/"),
+        "ca": target.ca,
+        "konnectivity": target.konnectivity,
+        "kubelet_configuration": kubelet_configuration,
+        "node": node,
+    }
+
+
+def _node(client: Client, name: str) -> dict[str, Any] | None:
+    from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import resource_of
+    from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile import node_health
+
+    found = client.get(resource_of("Node"), name)
+    if found is None:
+        return None
+    return {
+        "version": found.get("status", {}).get("nodeInfo", {}).get("kubeletVersion", ""),
+        "cordoned": bool(found.get("spec", {}).get("unschedulable")),
+        "workloads": [item.to_json() for item in node_health.evictable_workloads(client, name)],
     }
 
 

@@ -59,6 +59,32 @@ options:
     description: Seconds to wait for the Nodes.
     type: int
     default: 300
+  version:
+    description:
+      - Wait, when O(state=present), until the kubelets are of this version and alive, and the pods of DaemonSets on the Nodes are ready. A Node
+        stays Ready for a while after its kubelet died, so that O(wait) alone does not see what has just happened to it.
+    type: str
+  workloads:
+    description:
+      - Wait, when O(state=present), until these controllers have all their pods ready, such as M(hosted.kubernetes.join_info) returned them
+        before the Nodes were drained. One that is gone is not waited for.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      kind:
+        description: Kind of the controller.
+        type: str
+        choices: [ReplicaSet, StatefulSet]
+        required: true
+      namespace:
+        description: Its namespace.
+        type: str
+        required: true
+      name:
+        description: Its name.
+        type: str
+        required: true
   drain_timeout:
     description: Seconds to wait for the pods of one node to go.
     type: int
@@ -149,6 +175,17 @@ SPEC = TENANT_CLUSTER.merge(
             "cordoned": {"type": "bool"},
             "wait": {"type": "bool", "default": True},
             "wait_timeout": {"type": "int", "default": 300},
+            "version": {"type": "str"},
+            "workloads": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": {
+                    "kind": {"type": "str", "required": True, "choices": ["ReplicaSet", "StatefulSet"]},
+                    "namespace": {"type": "str", "required": True},
+                    "name": {"type": "str", "required": True},
+                },
+            },
             "drain_timeout": {"type": "int", "default": 300},
             "grace_period": {"type": "int"},
             "force": {"type": "bool", "default": False},
@@ -184,7 +221,25 @@ def make_present(module: AnsibleModule, client: Client) -> dict[str, Any]:
             workers.patch_node(client, wanted, name)
     if params["wait"] and not module.check_mode:
         live = dict(workers.wait_for_nodes(client, params["names"], ready=True, timeout_s=params["wait_timeout"]))
+    if not module.check_mode:
+        live = {**live, **_healthy(params, client)}
     return {**_result(changes), "nodes": {name: _summary(found) for name, found in live.items() if found}}
+
+
+def _healthy(params: dict[str, Any], client: Client) -> dict[str, Any]:
+    """Wait as version and workloads ask. Returns the Nodes that were waited for."""
+    from ansible_collections.hosted.kubernetes.plugins.module_utils._api.node_health import Workload
+    from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile import node_health
+
+    deadline = node_health.deadline_in(params["wait_timeout"])
+    found = {}
+    if params["version"]:
+        for name in params["names"]:
+            found[name] = node_health.wait_until_alive(client, name, params["version"], deadline=deadline)
+        for name in params["names"]:
+            node_health.wait_for_pods_of_node(client, name, deadline=deadline)
+    node_health.wait_for_workloads(client, [Workload.parse(item) for item in params["workloads"]], deadline=deadline)
+    return found
 
 
 def make_drained(module: AnsibleModule, client: Client) -> dict[str, Any]:

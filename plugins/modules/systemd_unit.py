@@ -36,6 +36,16 @@ options:
     type: list
     elements: str
     default: []
+  record:
+    description:
+      - Name under which is kept what the unit was started with; the unit's own by default. For tasks that look at other O(paths) of one unit.
+    type: str
+    default: ""
+  pending:
+    description: Those of O(paths) that earlier tasks of a run in check mode would have written. In a real run it does not count.
+    type: list
+    elements: str
+    default: []
 extends_documentation_fragment:
   - hosted.kubernetes.attributes
   - hosted.kubernetes.attributes.host
@@ -85,6 +95,8 @@ SPEC = ArgumentSpec(
         "enabled": {"type": "bool", "default": True},
         "state": {"type": "str", "choices": ["started", "present", "stopped"], "default": "started"},
         "paths": {"type": "list", "elements": "str", "default": []},
+        "record": {"type": "str", "default": ""},
+        "pending": {"type": "list", "elements": "str", "default": []},
     }
 )
 
@@ -92,10 +104,12 @@ SPEC = ArgumentSpec(
 def main_with(module: AnsibleModule) -> dict[str, Any]:
     params = module.params
     name = params["name"] if "." in params["name"] else f"{params['name']}.service"
-    state = units.observe(name, params["paths"])
+    state = units.observe(name, params["paths"], params["record"])
+    if module.check_mode:
+        state = units.foreseen(state, params["pending"])
     steps = units.plan(state, enabled=params["enabled"], wanted=params["state"])
     if steps and not module.check_mode:
-        units.apply(name, steps, params["paths"])
+        units.apply(name, steps, params["paths"], params["record"])
     result: dict[str, Any] = {"changed": bool(steps), "steps": steps}
     if steps:
         result["diff"] = {"before": f"{name}: {state.active}\n", "after": f"{name}: {', '.join(steps)}\n"}

@@ -37,7 +37,8 @@ class JoinAction(StrEnum):
 class JoinTarget:
     """The tenant cluster as it answers.
 
-    ca_hashes as "sha256:…"; endpoint is a URL; has_node: a Node of that name exists; has_ipv6: see uses_ipv6.
+    ca_hashes as "sha256:…"; endpoint is a URL; has_node: a Node of that name exists; has_ipv6: see uses_ipv6. ca: its CA certificates (PEM).
+    konnectivity: "address:port" that agents on workers connect to, "" when there are none.
     """
 
     tenant: str
@@ -46,6 +47,8 @@ class JoinTarget:
     version: str
     has_node: bool
     has_ipv6: bool = False
+    ca: str = ""
+    konnectivity: str = ""
 
 
 @dataclass(frozen=True)
@@ -81,13 +84,13 @@ def plan_join(host: str, facts: Mapping[str, Any], target: JoinTarget, wanted: J
     Raises InvalidError with all that is in the way, when something is; nothing has been changed then.
     """
     membership = facts["membership"]
-    problems = _basic_problems(facts, wanted)
-    problems += _foreign_problems(membership, target)
+    problems = basic_problems(facts, wanted)
+    problems += foreign_problems(membership, target)
     skew = kubelet_problem(target.version, wanted.bundle_version)
     problems += [f"bundle of {wanted.bundle_version}, tenant of {target.version}: {skew}"] if skew else []
     if problems:
         raise InvalidError.from_problems(f"host {host}", problems)
-    plan = _decide(membership, target, now_s=now_s)
+    plan = decide(membership, target, now_s=now_s)
     if plan.action is JoinAction.NONE:
         problems = _upgrade_problems(membership["kubelet_version"], wanted)
     else:
@@ -97,7 +100,8 @@ def plan_join(host: str, facts: Mapping[str, Any], target: JoinTarget, wanted: J
     return plan
 
 
-def _decide(membership: Mapping[str, Any], target: JoinTarget, *, now_s: int) -> JoinPlan:
+def decide(membership: Mapping[str, Any], target: JoinTarget, *, now_s: int) -> JoinPlan:
+    """Decide by where a host has joined alone. membership: see _host/facts.py; of another cluster than the target's it must not be."""
     conf = membership["kubelet_conf"]
     if conf is None:
         left = list(membership["leftovers"]) + (["bootstrap-kubelet.conf"] if membership["has_bootstrap_conf"] else [])
@@ -117,7 +121,8 @@ def _decide(membership: Mapping[str, Any], target: JoinTarget, *, now_s: int) ->
     return JoinPlan(JoinAction.NONE, f"joined to tenant {target.tenant}")
 
 
-def _basic_problems(facts: Mapping[str, Any], wanted: JoinRequirements) -> list[str]:
+def basic_problems(facts: Mapping[str, Any], wanted: JoinRequirements) -> list[str]:
+    """Return why no role can work on a host at all."""
     problems = []
     if not is_dns_name(wanted.node_name) or len(wanted.node_name) > 253:
         problems.append(f'node name "{wanted.node_name}" is not a DNS name in lower case; set worker_node_name')
@@ -133,7 +138,8 @@ def _basic_problems(facts: Mapping[str, Any], wanted: JoinRequirements) -> list[
     return problems
 
 
-def _foreign_problems(membership: Mapping[str, Any], target: JoinTarget) -> list[str]:
+def foreign_problems(membership: Mapping[str, Any], target: JoinTarget) -> list[str]:
+    """Return why a host is somebody else's: a control plane, or a node of another cluster."""
     conf = membership["kubelet_conf"]
     if any(name.startswith("kube-apiserver") for name in membership["static_pods"]):
         where = conf["server"] if conf else "its own cluster"
@@ -148,13 +154,15 @@ def _foreign_problems(membership: Mapping[str, Any], target: JoinTarget) -> list
 
 def _upgrade_problems(kubelet: str | None, wanted: JoinRequirements) -> list[str]:
     """A kubelet of another minor is to be replaced on a drained node only; a patch release may be while its pods run on."""
-    minor = parse_version(kubelet or wanted.bundle_version).minor_text
-    if minor == parse_version(wanted.bundle_version).minor_text:
+    here, there = parse_version(kubelet or wanted.bundle_version), parse_version(wanted.bundle_version)
+    if here.minor_text == there.minor_text:
         return []
-    problem = (
-        f"it is a node with kubelet {kubelet}, the bundle is of {wanted.bundle_version}; a node is not moved to another minor version yet"
-    )
-    return [f"{problem}: set worker_bundle_dir to a bundle of {minor}, or take the host out (playbook worker_reset) and join it again"]
+    problem = f"it is a node with kubelet {kubelet}, the bundle is of {wanted.bundle_version}"
+    if here < there:
+        return [f"{problem}; bring it there drained (playbook worker_upgrade), or set worker_bundle_dir to a bundle of {here.minor_text}"]
+    return [
+        f"{problem}; set worker_bundle_dir to a bundle of {here.minor_text}, or take the host out (playbook worker_reset) and join it again"
+    ]
 
 
 def _room_problems(facts: Mapping[str, Any], wanted: JoinRequirements, target: JoinTarget, *, is_fresh: bool) -> list[str]:

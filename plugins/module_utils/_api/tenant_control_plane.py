@@ -78,7 +78,7 @@ class Network:
 
     @classmethod
     def parse(cls, spec: Json) -> Network:
-        service_cidrs = tuple(spec.get("serviceCidrs") or (spec.get("serviceCidr") or DEFAULT_SERVICE_CIDR,))
+        services = service_cidrs(spec)
         return cls(
             port=spec.get("port") or 6443,
             address=spec.get("address") or None,
@@ -86,9 +86,9 @@ class Network:
             allow_address_as_external_ip=bool(spec.get("allowAddressAsExternalIP")),
             cert_sans=tuple(spec.get("certSANs") or ()),
             cluster_domain=spec.get("clusterDomain") or "cluster.local",
-            service_cidrs=service_cidrs,
+            service_cidrs=services,
             pod_cidrs=pod_cidrs(spec),
-            dns_service_ips=tuple(spec.get("dnsServiceIPs") or (dns_service_ip(cidr) for cidr in service_cidrs)),
+            dns_service_ips=tuple(spec.get("dnsServiceIPs") or (dns_service_ip(cidr) for cidr in services)),
             load_balancer_source_ranges=tuple(spec.get("loadBalancerSourceRanges") or ()),
             load_balancer_class=spec.get("loadBalancerClass") or None,
         )
@@ -469,6 +469,11 @@ def parse(definition: Json) -> TenantControlPlane:
 def pod_cidrs(network_profile: Json) -> tuple[str, ...]:
     """The networks of a tenant's pods, in the user's order."""
     return tuple(network_profile.get("podCidrs") or (network_profile.get("podCidr") or DEFAULT_POD_CIDR,))
+
+
+def service_cidrs(network_profile: Json) -> tuple[str, ...]:
+    """The networks of a tenant's Services, in the user's order."""
+    return tuple(network_profile.get("serviceCidrs") or (network_profile.get("serviceCidr") or DEFAULT_SERVICE_CIDR,))
 
 
 def dns_service_ip(service_cidr: str) -> str:

@@ -53,7 +53,7 @@ def read(
         "hostname": socket.gethostname(),
         "clock_offset_s": offset_s,
         "python": platform.python_version(),
-        "architecture": _ARCHITECTURES.get(platform.machine(), platform.machine()),
+        "architecture": architecture(),
         "kernel": platform.release(),
         "is_root": os.geteuid() == 0,
         "is_systemd": os.path.isdir("/run/systemd/system"),
@@ -70,6 +70,11 @@ def read(
     }
 
 
+def architecture() -> str:
+    """This host's architecture as bundles name it."""
+    return _ARCHITECTURES.get(platform.machine(), platform.machine())
+
+
 def read_membership() -> Json:
     """Read where this host has joined: kubelet_conf is None when it has not; problem is set when it cannot be read."""
     return {
@@ -78,7 +83,7 @@ def read_membership() -> Json:
         "has_admin_conf": os.path.exists(ADMIN_CONF),
         "leftovers": [path for path in LEFTOVERS if os.path.exists(path)],
         "static_pods": sorted(os.listdir(MANIFESTS)) if os.path.isdir(MANIFESTS) else [],
-        "is_kubelet_running": _is_active("kubelet.service"),
+        "is_kubelet_running": is_active("kubelet.service"),
         "kubelet_version": _kubelet_version(),
     }
 
@@ -90,7 +95,7 @@ def describe_kubelet_conf(text: str) -> Json:
     """
     found: Json = {"server": _value(text, "server"), "ca_hashes": [], "ca_names": [], "client_not_after_s": None, "problem": None}
     try:
-        authorities = x509.read_pem(_pem(text, "certificate-authority"))
+        authorities = x509.read_pem(authority_of(text))
         clients = x509.read_pem(_pem(text, "client-certificate"))
     except (x509.DerError, binascii.Error, UnicodeDecodeError) as error:
         return {**found, "problem": f"a certificate in it cannot be read: {error}"}
@@ -99,6 +104,11 @@ def describe_kubelet_conf(text: str) -> Json:
     if clients:
         found["client_not_after_s"] = int(clients[0].not_after.timestamp())
     return found
+
+
+def authority_of(conf: str) -> str:
+    """Return the CA certificates (PEM) that a kubeconfig trusts. Raises binascii.Error or UnicodeDecodeError when they are no text."""
+    return _pem(conf, "certificate-authority")
 
 
 def memory_mb(meminfo: str) -> int:
@@ -157,26 +167,43 @@ def _value(text: str, key: str) -> str | None:
     return found.group(1) if found else None
 
 
-def _free_mb(path: str) -> int:
+def text_of(path: str) -> str | None:
+    """Return the text of a file, None when there is none."""
+    return _text(path) if os.path.exists(path) else None
+
+
+def nearest(path: str) -> str:
+    """Return the nearest parent that exists, on whose file system a path lies or will lie."""
     while not os.path.exists(path):
         path = os.path.dirname(path)
-    seen = os.statvfs(path)
+    return path
+
+
+def split_target(target: str) -> tuple[str, int]:
+    """Split "address:port"; an IPv6 address stands in brackets. Raises ValueError."""
+    host, port = target.rsplit(":", 1)
+    return host.strip("[]"), int(port)
+
+
+def is_active(unit: str) -> bool:
+    """Whether systemd says that a unit is active; not so on a host without systemd."""
+    try:
+        done = subprocess.run(["systemctl", "is-active", "--quiet", unit], check=False, stderr=subprocess.DEVNULL, env=tools.environment())
+    except FileNotFoundError:
+        return False
+    return done.returncode == 0
+
+
+def _free_mb(path: str) -> int:
+    seen = os.statvfs(nearest(path))
     return seen.f_bavail * seen.f_frsize // (1 << 20)
 
 
 def _can_connect(target: str, timeout_s: float) -> bool:
-    host, port = target.rsplit(":", 1)
     try:
-        with socket.create_connection((host.strip("[]"), int(port)), timeout=timeout_s):
+        with socket.create_connection(split_target(target), timeout=timeout_s):
             return True
     except OSError:
-        return False
-
-
-def _is_active(unit: str) -> bool:
-    try:
-        return subprocess.run(["systemctl", "is-active", "--quiet", unit], check=False, env=tools.environment()).returncode == 0
-    except FileNotFoundError:
         return False
 
 

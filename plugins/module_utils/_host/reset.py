@@ -17,7 +17,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import HostedKubernetesError
-from ansible_collections.hosted.kubernetes.plugins.module_utils._host import cni, facts, kubeadm, tools
+from ansible_collections.hosted.kubernetes.plugins.module_utils._host import cni, facts, kubeadm, kubelet_client, snapshots, tools
 from ansible_collections.hosted.kubernetes.plugins.module_utils._host import files as host_files
 
 # Folders whose content belongs to the cluster. The folders themselves may be mount points.
@@ -27,7 +27,11 @@ EMPTIED = (
     "/run/flannel",
     "/var/log/pods",
     "/var/log/containers",
+    # What an upgrade kept of the host's life in this cluster must not be put back in the next one.
+    snapshots.ROOT,
 )
+# Single files that belong to the cluster.
+REMOVED = (kubelet_client.MARKER,)
 LINKS = re.compile(r"^(cni\d+|flannel(-v6)?\.\d+|kube-ipvs0|kube-bridge|nodelocaldns|cilium_\w+|vxlan\.calico|tunl0\.k8s)$")
 CHAINS = re.compile(r"^(KUBE|FLANNEL|CALI|cali|CILIUM)[-_]")
 TABLES = re.compile(r"^(kube-proxy|flannel-ipv[46]|cni_hostport|cni_portmap)$")
@@ -61,6 +65,7 @@ def observe(ctr: str, socket: str) -> list[Leftover]:
     found += [Leftover("mount", path) for path in mounts(_text("/proc/self/mounts"))]
     found += [Leftover("namespace", name) for name in _entries("/run/netns") if NAMESPACES.match(name)]
     found += [Leftover("file", os.path.join(folder, name)) for folder in EMPTIED for name in _entries(folder)]
+    found += [Leftover("file", path) for path in REMOVED if os.path.exists(path)]
     found += [Leftover("link", name) for name in _entries("/sys/class/net") if LINKS.match(name)]
     found += [Leftover("rules", tool) for tool in _firewalls() if own_chains(_rules([f"{tool}-save"]), networks)]
     if tools.find("nft"):

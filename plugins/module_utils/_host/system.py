@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import HostedKubernetesError
@@ -89,6 +89,18 @@ def normal(module: str) -> str:
     return module.replace("-", "_")
 
 
+def is_loaded(module: str, exists: Callable[[str], bool], read: Callable[[str], str | None], release: str) -> bool:
+    """Whether the kernel of a release has a module (its normal name) loaded or built in; files are looked at by exists and read."""
+    if exists(f"/sys/module/{module}") or exists(_WITNESSES.get(module, "/nonexistent")):
+        return True
+    return names_module(read(f"/lib/modules/{release}/modules.builtin") or "", module)
+
+
+def names_module(index: str, module: str) -> bool:
+    """Whether modules.builtin or modules.dep, given by their text, have a line for a module (its normal name)."""
+    return any(normal(os.path.basename(line.split(":")[0])).startswith(f"{module}.ko") for line in index.splitlines())
+
+
 def fstab_without_swap(text: str) -> str:
     """Comment out the swap lines of an fstab, all other bytes unchanged."""
     lines = []
@@ -109,7 +121,9 @@ def sysctl_path(name: str) -> str:
 def observe(wanted: Wanted) -> Seen:
     """Read what a plan needs."""
     return Seen(
-        loaded=frozenset(normal(name) for name in wanted.kernel_modules if _is_loaded(normal(name))),
+        loaded=frozenset(
+            normal(name) for name in wanted.kernel_modules if is_loaded(normal(name), os.path.exists, _read, os.uname().release)
+        ),
         sysctls={name: _read(sysctl_path(name)) for name in wanted.sysctls},
         swaps=active_swaps(_read("/proc/swaps") or ""),
         fstab=_read_raw(FSTAB) or "",
@@ -194,13 +208,6 @@ def _command(arguments: Sequence[str], hint: str) -> None:
         raise HostedKubernetesError(f"{hint} ({arguments[0]}: not installed)") from error
     if done.returncode != 0:
         raise HostedKubernetesError(f"{hint} ({done.stdout.decode(errors='replace').strip()})")
-
-
-def _is_loaded(module: str) -> bool:
-    if os.path.exists(f"/sys/module/{module}") or os.path.exists(_WITNESSES.get(module, "/nonexistent")):
-        return True
-    built_in = _read(f"/lib/modules/{os.uname().release}/modules.builtin") or ""
-    return any(normal(os.path.basename(line)).startswith(f"{module}.ko") for line in built_in.splitlines())
 
 
 def _read_raw(path: str) -> str | None:

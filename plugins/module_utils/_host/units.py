@@ -15,7 +15,7 @@ import os
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import HostedKubernetesError
 from ansible_collections.hosted.kubernetes.plugins.module_utils._host import files as host_files
@@ -68,6 +68,14 @@ def plan(state: UnitState, *, enabled: bool, wanted: str) -> list[str]:
     return steps
 
 
+def foreseen(state: UnitState, pending: Sequence[str]) -> UnitState:
+    """Return the unit as it would be seen after files have been written; pending: those that differ now. For check mode."""
+    changed = {path: "pending" for path in pending if path in state.digests}
+    if not changed:
+        return state
+    return replace(state, digests={**state.digests, **changed}, newest_file_s=float("inf"))
+
+
 def is_outdated(state: UnitState) -> bool:
     """Whether a running unit was started with other files than those on the host."""
     if state.record is not None and state.record.invocation == state.invocation:
@@ -77,8 +85,11 @@ def is_outdated(state: UnitState) -> bool:
     return state.newest_file_s > state.started_s
 
 
-def observe(name: str, paths: Sequence[str]) -> UnitState:
-    """Read the unit, its record and its files. Directories among paths count with each file below them."""
+def observe(name: str, paths: Sequence[str], record: str = "") -> UnitState:
+    """Read the unit, its record and its files. Directories among paths count with each file below them.
+
+    record: name of the record, for one who looks at other files of a unit than another does; by default the unit's.
+    """
     shown = _show(name)
     found = _expanded(paths)
     pid = int(shown.get("MainPID") or 0)
@@ -91,11 +102,11 @@ def observe(name: str, paths: Sequence[str]) -> UnitState:
         started_s=_started_s(pid) if pid else None,
         newest_file_s=max((os.stat(path).st_mtime for path in found if os.path.exists(path)), default=None),
         digests={path: host_files.sha256_of(path) or "" for path in found},
-        record=_read_record(name),
+        record=_read_record(record or name),
     )
 
 
-def apply(name: str, steps: Sequence[str], paths: Sequence[str]) -> None:
+def apply(name: str, steps: Sequence[str], paths: Sequence[str], record: str = "") -> None:
     """Carry out a plan and record what the unit was started with.
 
     Raises HostedKubernetesError with the end of the unit's journal when systemd refuses or the unit fails.
@@ -104,9 +115,9 @@ def apply(name: str, steps: Sequence[str], paths: Sequence[str]) -> None:
         _systemctl(name, ["daemon-reload"] if step == "reload" else [step, name])
     if "start" in steps or "restart" in steps:
         state = observe(name, paths)
-        record = {"invocation": state.invocation, "digests": dict(state.digests)}
+        content = {"invocation": state.invocation, "digests": dict(state.digests)}
         os.makedirs(RECORDS, mode=0o755, exist_ok=True)
-        host_files.write(_record_path(name), json.dumps(record, sort_keys=True).encode(), 0o644)
+        host_files.write(_record_path(record or name), json.dumps(content, sort_keys=True).encode(), 0o644)
 
 
 def _expanded(paths: Sequence[str]) -> list[str]:

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
-_PEM = re.compile(r"-----BEGIN CERTIFICATE-----\s*(.*?)\s*-----END CERTIFICATE-----", re.DOTALL)
+PEM = re.compile(r"-----BEGIN CERTIFICATE-----\s*(.*?)\s*-----END CERTIFICATE-----", re.DOTALL)
 _SEQUENCE, _SET, _OID, _VERSION = 0x30, 0x31, 0x06, 0xA0
 _UTC_TIME = 0x17
 _COMMON_NAME = bytes.fromhex("550403")
@@ -40,7 +40,7 @@ class DerError(ValueError):
 def read_pem(text: str) -> list[Certificate]:
     """Read every certificate of a PEM text, in order. Raises DerError when one cannot be read; none at all gives []."""
     try:
-        return [read_der(base64.b64decode(body)) for body in _PEM.findall(text)]
+        return [read_der(base64.b64decode(body)) for body in PEM.findall(text)]
     except binascii.Error as error:
         raise DerError(f"not base64: {error}") from error
 

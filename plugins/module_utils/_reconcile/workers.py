@@ -25,6 +25,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.client imp
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.connection import ConnectionOptions, client_from_kubeconfig, connect
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.errors import ApiError, ConflictError, NotFoundError
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.wait import Objects, wait_for, wait_until
+from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.tenant.konnectivity import AGENT
 from ansible_collections.hosted.kubernetes.plugins.module_utils._pki.certificates import ca_hash
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.access import TenantAccess
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.observe import TenantKey
@@ -131,7 +132,32 @@ def join_target(client: Client, source: TenantSource, node_name: str) -> JoinTar
         version=client.request("GET", "/version")["gitVersion"],
         has_node=client.get(resource_of("Node"), node_name, metadata_only=True) is not None,
         has_ipv6=uses_ipv6(cluster.server, _cluster_configuration(client)),
+        ca=authorities.decode(),
+        konnectivity=_konnectivity_server(client),
     )
+
+
+def _konnectivity_server(client: Client) -> str:
+    """Where the tenant's agents connect to, by their own flags; "" when it has none."""
+    for kind in ("DaemonSet", "Deployment"):
+        found = client.get(resource_of(kind), AGENT, "kube-system")
+        containers = ((found or {}).get("spec", {}).get("template", {}).get("spec") or {}).get("containers") or []
+        flags = dict(_flag(text) for container in containers for text in container.get("args") or [])
+        host, port = flags.get("--proxy-server-host", ""), flags.get("--proxy-server-port", "")
+        if host and port:
+            return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return ""
+
+
+def _flag(text: str) -> tuple[str, str]:
+    name, _equals, value = text.partition("=")
+    return name, value
+
+
+def kubelet_configuration(client: Client) -> str:
+    """Return the KubeletConfiguration that the cluster has uploaded (YAML); "" when it has none."""
+    found = client.get(resource_of("ConfigMap"), "kubelet-config", "kube-system")
+    return str(((found or {}).get("data") or {}).get("kubelet") or "")
 
 
 def _cluster_configuration(client: Client) -> str:

@@ -5,12 +5,17 @@
 
 from __future__ import annotations
 
+import base64
+import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api import names
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json
 from ansible_collections.hosted.kubernetes.plugins.modules import join_info
+from ansible_collections.hosted.kubernetes.tests.support.apiserver import ApiServer
 from ansible_collections.hosted.kubernetes.tests.support.modules import ModuleFailedError, run_module
 from ansible_collections.hosted.kubernetes.tests.support.tenants import Tenant
 
@@ -38,3 +43,30 @@ def test_a_tenant_that_cannot_be_asked_says_why(kubeconfig: Path, tenant: Tenant
     state, message = refusal(kubeconfig, tenant)
     assert state == "unfinished"
     assert "has no admin.conf yet" in message
+
+
+@pytest.fixture
+def joinable(api_server: ApiServer) -> Iterator[ApiServer]:
+    """A cluster with what kubeadm publishes for hosts that join, and agents of konnectivity."""
+    authority = api_server.authority.pair.certificate.read_bytes()
+    cluster = {"server": api_server.url, "certificate-authority-data": base64.b64encode(authority).decode()}
+    kubeconfig = {"apiVersion": "v1", "kind": "Config", "clusters": [{"name": "", "cluster": cluster}]}
+    info: Json = {"metadata": {"name": "cluster-info", "namespace": "kube-public"}, "data": {"kubeconfig": json.dumps(kubeconfig)}}
+    labels = {"app": "konnectivity-agent"}
+    arguments = ["--proxy-server-host=2001:db8::20", "--proxy-server-port=8132"]
+    template = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "agent", "image": "agent", "args": arguments}]}}
+    spec = {"selector": {"matchLabels": labels}, "template": template}
+    agents: Json = {"metadata": {"name": "konnectivity-agent", "namespace": "kube-system"}, "spec": spec}
+    paths: dict[str, Json] = {"/api/v1/namespaces/kube-public/configmaps": info, "/apis/apps/v1/namespaces/kube-system/daemonsets": agents}
+    for path, body in paths.items():
+        api_server.request("POST", path, body)
+    yield api_server
+    for path, body in paths.items():
+        api_server.request("DELETE", f"{path}/{body['metadata']['name']}")
+
+
+def test_where_a_host_must_be_able_to_connect_to(kubeconfig: Path, joinable: ApiServer) -> None:
+    found = run_module(join_info.main, {"tenant_kubeconfig": str(kubeconfig), "node_name": "worker-1"})
+    assert found["target"]["endpoint"] == joinable.url
+    assert found["ca"] == joinable.authority.pair.certificate.read_text(encoding="utf-8")
+    assert found["konnectivity"] == "[2001:db8::20]:8132"

@@ -144,3 +144,29 @@ def test_a_pod_without_a_controller_stops_the_drain_before_anything_is_done(
 def test_refused_connections(options: dict[str, str], said: str) -> None:
     with pytest.raises(ModuleFailedError, match=said):
         run_module(node.main, {"names": ["x"], "wait": False, **options})
+
+
+def test_a_node_without_a_kubelet_is_not_well(kubeconfig: Path, nodes: list[str]) -> None:
+    """Nobody renews its Lease; a check waits for nothing."""
+    with pytest.raises(ModuleFailedError, match=rf"Lease kube-node-lease/{nodes[0]}.*(does not exist|journalctl -u kubelet on the host)"):
+        run(kubeconfig, nodes[:1], version="v1.36.3", wait_timeout=2)
+    assert not run(kubeconfig, nodes[:1], version="v1.36.3", wait_timeout=2, check=True)["changed"]
+
+
+def test_pods_that_had_to_leave_are_waited_for(api_server: ApiServer, kubeconfig: Path, nodes: list[str]) -> None:
+    """No controller manager runs here, so that a ReplicaSet never gets its pods, and one that wants none is in order."""
+    path = "/apis/apps/v1/namespaces/default/replicasets"
+    labels = {"app": "gone"}
+    template = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "main", "image": "none"}]}}
+    name = f"web-{secrets.token_hex(4)}"
+    spec = {"replicas": 2, "selector": {"matchLabels": labels}, "template": template}
+    api_server.request("POST", path, {"apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": {"name": name}, "spec": spec})
+    wanted = [{"kind": "ReplicaSet", "namespace": "default", "name": name}]
+    try:
+        with pytest.raises(ModuleFailedError, match=f"ReplicaSet default/{name}: 0 of 2 pods are ready"):
+            run(kubeconfig, nodes[:1], workloads=wanted, wait_timeout=2)
+        api_server.request("PATCH", f"{path}/{name}", {"spec": {"replicas": 0}}, "application/merge-patch+json")
+        assert not run(kubeconfig, nodes[:1], workloads=wanted, wait_timeout=2)["changed"]
+    finally:
+        api_server.request("DELETE", f"{path}/{name}")
+    assert not run(kubeconfig, nodes[:1], workloads=wanted, wait_timeout=2)["changed"]

@@ -68,6 +68,10 @@ def test_what_a_host_must_know(client: Client, kubeconfig: Path) -> None:
         "has_ipv6": False,
     }
     assert client.access.server == f"https://{found['address']}"
+    assert found["ca"] == authority
+    assert found["konnectivity"] == ""
+    assert "kind: KubeletConfiguration" in found["kubelet_configuration"]
+    assert (found["node"]["version"], found["node"]["cordoned"]) == (found["target"]["version"], False)
     assert not run(kubeconfig, join_info, node_name="no-such-node")["target"]["has_node"]
 
 
@@ -161,3 +165,14 @@ def test_a_drain_honours_budgets_and_says_which_pod_it_waits_for(client: Client,
         assert not [pod for pod in client.list(resource_of("Pod"), namespace=guarded).items if pod["spec"].get("nodeName")]
     finally:
         run(kubeconfig, node, names=[name], cordoned=False)
+
+
+def test_a_node_that_is_alive_is_well(client: Client, kubeconfig: Path) -> None:
+    """Its kubelet renews its Lease every ten seconds; one of another version is not waited for in vain."""
+    found = client.list(resource_of("Node")).items[0]
+    name, version = found["metadata"]["name"], found["status"]["nodeInfo"]["kubeletVersion"]
+    seen = run(kubeconfig, node, names=[name], version=version, wait_timeout=60)
+    assert not seen["changed"]
+    assert seen["nodes"][name]["version"] == version
+    with pytest.raises(ModuleFailedError, match=rf"its kubelet is {version}, not v9\.9\.9"):
+        run(kubeconfig, node, names=[name], version="v9.9.9", wait_timeout=15)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.hosted.kubernetes.plugins.module_utils._host import runtimes
 from ansible_collections.hosted.kubernetes.tests.support.playbooks import PlaybookRun, run_role
 
 OURS = "# Written by the role hosted.kubernetes.container_runtime; change its variables instead.\n"
@@ -37,15 +38,16 @@ def test_a_host_without_one_or_with_ours_is_fine(tmp_path: Path, written: list[s
     assert done.status == 0, done.output
 
 
-def test_docker_beside_ours_is_left_alone_but_without_ours_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    systemctl = tmp_path / "systemctl"
-    systemctl.write_text('#!/bin/sh\ntest "$3" = docker.service\n', encoding="utf-8")
-    systemctl.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    done = existing(tmp_path)
-    assert done.status == 2
-    assert "(unit docker.service)" in done.text
-
-    for name in ("config.toml", "containerd.service"):
-        (tmp_path / name).write_text(OURS, encoding="utf-8")
-    assert existing(tmp_path).status == 0
+@pytest.mark.parametrize(
+    ("files", "active", "found"),
+    [
+        ({}, ["docker.service"], ["unit docker.service"]),
+        ({"config": OURS}, ["docker.service", "containerd.service"], ["unit containerd.service", "unit docker.service"]),
+        ({"config": OURS, "unit": OURS}, ["docker.service", "containerd.service"], []),
+        ({"config": DOCKERS}, [], ["file config"]),
+        ({"config": DOCKERS, "unit": OURS}, ["containerd.service"], ["file config", "unit containerd.service"]),
+        ({}, [], []),
+    ],
+)
+def test_docker_beside_ours_is_left_alone_but_without_ours_refused(files: dict[str, str], active: list[str], found: list[str]) -> None:
+    assert runtimes.foreign("config", "unit", files.get, active.__contains__) == found

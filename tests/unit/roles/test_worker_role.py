@@ -47,7 +47,7 @@ def module_of(task: dict[str, Any]) -> str:
     return next(key for key in task if "." in key)
 
 
-@pytest.mark.parametrize("name", ["main", "reset"])
+@pytest.mark.parametrize("name", ["main", "reset", "upgrade", "refresh"])
 def test_no_task_touches_another_host(name: str) -> None:
     found = list(tasks("worker", name))
     assert found

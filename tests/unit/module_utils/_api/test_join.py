@@ -154,6 +154,11 @@ def test_a_node_is_not_moved_to_another_minor_but_to_another_patch() -> None:
     ):
         plan_join("worker-1", facts({"kubelet_conf": CONF, "kubelet_version": "v1.36.3"}), TARGET, older, now_s=NOW_S)
 
+    with pytest.raises(
+        InvalidError, match=r"the bundle is of v1\.36\.3; bring it there drained \(playbook worker_upgrade\), or set worker_bundle_dir"
+    ):
+        plan_join("worker-1", facts({"kubelet_conf": CONF, "kubelet_version": "v1.35.4"}), TARGET, WANTED, now_s=NOW_S)
+
     patch = facts({"kubelet_conf": CONF, "kubelet_version": "v1.36.1"})
     assert plan_join("worker-1", patch, TARGET, WANTED, now_s=NOW_S).action is JoinAction.NONE
     # One that joins again is empty.

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import HostedKubernetesError
-from ansible_collections.hosted.kubernetes.plugins.module_utils._host import cni, reset, tools
+from ansible_collections.hosted.kubernetes.plugins.module_utils._host import cni, kubelet_client, reset, snapshots, tools
 
 # iptables-save v1.8.11 (nf_tables) on a worker with kube-proxy in mode iptables and portmap, shortened, and a rule of the host's own.
 SAVED = """\
@@ -196,3 +196,16 @@ def test_chains_that_nobody_else_shares_go() -> None:
     alone = "".join(line for line in SHARED.splitlines(keepends=True) if "podman" not in line and "1b" not in line)
     assert cni.chains(alone, NETWORKS)[1] == []
     assert "CNI-" not in reset.without_chains(alone, NETWORKS)
+
+
+def test_what_an_upgrade_kept_goes_with_the_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise the next cluster's upgrade would go on with the one of the last, and put its files back."""
+    assert snapshots.ROOT in reset.EMPTIED
+    assert kubelet_client.MARKER in reset.REMOVED
+    root, marker = tmp_path / "snapshots", tmp_path / "kubelet-client"
+    marker.touch()
+    snapshots.take("upgrade", [str(marker)], {}, str(root))
+    monkeypatch.setattr(reset, "EMPTIED", (str(root),))
+    monkeypatch.setattr(reset, "REMOVED", (str(marker),))
+    found = [item for item in reset.observe("/no/ctr", "/no/socket") if item.name.startswith(str(tmp_path))]
+    assert [str(item) for item in found] == [f"file {root}/upgrade", f"file {marker}"]

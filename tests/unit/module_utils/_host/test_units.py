@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from ansible_collections.hosted.kubernetes.plugins.module_utils._host.units import Record, UnitState, plan
+from ansible_collections.hosted.kubernetes.plugins.module_utils._host.units import Record, UnitState, foreseen, plan
 
 DIGESTS = {"/usr/local/bin/containerd": "a", "/etc/containerd/config.toml": "b"}
 RUNNING = UnitState(
@@ -56,3 +56,12 @@ def test_plan(state: UnitState, wanted: str, steps: list[str]) -> None:
 
 def test_disables() -> None:
     assert plan(RUNNING, enabled=False, wanted="stopped") == ["disable", "stop"]
+
+
+@pytest.mark.parametrize("record", [RUNNING.record, None], ids=["started by us", "started by kubeadm"])
+def test_a_check_foresees_the_restart_for_files_that_are_not_written_yet(record: Record | None) -> None:
+    seen = replace(RUNNING, record=record)
+    assert plan(foreseen(seen, ["/etc/containerd/config.toml"]), enabled=True, wanted="started") == ["restart"]
+    # A file that the unit does not read, and one that was written already.
+    assert plan(foreseen(seen, ["/etc/crictl.yaml"]), enabled=True, wanted="started") == []
+    assert plan(foreseen(seen, []), enabled=True, wanted="started") == []
