@@ -29,7 +29,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.erro
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.client import Client
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.reader import Reader
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.wait import wait_until
-from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.datastores import record_use, wait_gone
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.datastores import FreshOpener, Opener, record_use, wait_gone
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.deletion import Absent, plan_absent
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.execute import Clients, Executor
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.facts import isolation_of
@@ -49,7 +49,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.repli
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.slots import Slots
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.starting import LONGEST_START_S
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.status import ready_condition
-from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.stores import FreshOpener, Opener, Stores
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.stores import Stores
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.tenant_run import Context, Outcome, TenantRun
 
 _TENANTS_AT_ONCE: Final = 16
@@ -110,8 +110,9 @@ class Engine:
             for outcome in outcomes:
                 outcome.durations["observe"] = round(spent, 3)
             self._record_use(stores, present=placed)
-            if any(isinstance(outcome.failure, DatastoreError) for outcome in outcomes):
-                stores.distrust()
+            for outcome in outcomes:
+                if isinstance(outcome.failure, DatastoreError):
+                    stores.distrust(outcome.failure)
         return outcomes
 
     def look(self, tenants: Sequence[Desired], describe: Callable[[TenantRun], Json]) -> list[Json]:

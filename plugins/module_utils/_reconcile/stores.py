@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack
-from typing import Protocol
+from contextlib import ExitStack
 
-from ansible_collections.hosted.kubernetes.plugins.module_utils._api.datastore import KIND, DataStore, MissingCredentialError, check
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.datastore import KIND, MissingCredentialError, check
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import HostedKubernetesError, InvalidError
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import resource_of
 from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.driver import (
@@ -20,37 +19,13 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.driv
     IsolationState,
 )
 from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.errors import DatastoreError
-from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.client import Client
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.reader import Reader
 from ansible_collections.hosted.kubernetes.plugins.module_utils._pki.keys import KeyPair
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.datastores import (
+    Opener,
     OpenStore,
-    open_store,
 )
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.observed import DatastoreView
-
-
-class Opener(Protocol):
-    """How stores are opened: each anew, or as connections that are kept from call to call. Safe to use from several threads."""
-
-    def open(self, datastore: DataStore) -> AbstractContextManager[OpenStore]:
-        """A store to use inside a `with` block. Raises MissingCredentialError, DatastoreError."""
-
-    def distrust(self, name: str) -> None:
-        """Something that was done with that store failed, so that a connection to it is not to be used again."""
-
-
-class FreshOpener:
-    """Opens each store anew."""
-
-    def __init__(self, client: Client) -> None:
-        self._client = client
-
-    def open(self, datastore: DataStore) -> AbstractContextManager[OpenStore]:
-        return open_store(self._client, datastore)
-
-    def distrust(self, name: str) -> None:
-        """Nothing is kept."""
 
 
 class Stores:
@@ -99,7 +74,7 @@ class Stores:
         try:
             states = store.driver.observe(isolations, detailed=detailed, keys=keys)
         except DatastoreError as error:
-            self._opener.distrust(name)
+            self._opener.distrust(name, error)
             return {isolation: _view(store, None, error.msg) for isolation in isolations}
         return {isolation: _view(store, states[isolation.schema], "") for isolation in isolations}
 
@@ -107,10 +82,10 @@ class Stores:
         """Of each store that was asked for and exists: the tenants (namespace/name) in status.usedBy as it was read then."""
         return self._users
 
-    def distrust(self) -> None:
+    def distrust(self, error: DatastoreError) -> None:
         """Something that was done with one of them failed."""
         for name in tuple(self._open):
-            self._opener.distrust(name)
+            self._opener.distrust(name, error)
 
     def _get(self, name: str) -> OpenStore | HostedKubernetesError | None:
         with self._lock:
