@@ -69,9 +69,7 @@ def running_here(
     silence_s: float = 90.0,
 ) -> Iterator[Controller]:
     """A controller in threads of this process; it has ended after the block, and ended well."""
-    controller = Controller(
-        options, lambda: connect(ConnectionOptions(kubeconfig=str(kubeconfig))), now=now, silence_s=silence_s
-    )
+    controller = Controller(options, lambda: connect(ConnectionOptions(kubeconfig=str(kubeconfig))), now=now, silence_s=silence_s)
     result: list[bool] = []
     thread = threading.Thread(target=lambda: result.append(controller.run()), daemon=True)
     thread.start()
@@ -122,7 +120,9 @@ class Program:
 
 
 @contextlib.contextmanager
-def running_program(kubeconfig: str | Path, namespace: str, log: Path, *, identity: str, arguments: tuple[str, ...] = ()) -> Iterator[Program]:
+def running_program(
+    kubeconfig: str | Path, namespace: str, log: Path, *, identity: str, arguments: tuple[str, ...] = ()
+) -> Iterator[Program]:
     """The controller as a program that serves one namespace; killed at the end of the block when it is still there."""
     command = [sys.executable, "-m", MODULE, f"--kubeconfig={kubeconfig}", f"--namespace={namespace}", f"--lease-namespace={namespace}"]
     command += [f"--identity={identity}", "--metrics-address=127.0.0.1:0", f"--renew-before={RENEW_BEFORE_DAYS}", *arguments]

@@ -24,11 +24,12 @@ Summary = TypeVar("Summary")
 
 
 class Changed(NamedTuple):
-    """An object that came, went, or differs in what matters. tenant: whose object it is, by label."""
+    """An object that came, went, or differs in what matters. tenant: whose object it is, by label. summary: what was kept of it last."""
 
     kind: str
     key: ObjectKey
     tenant: TenantKey | None
+    summary: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,7 @@ class Store(Generic[Summary]):
                 if item.tenant:
                     self._of_tenant.setdefault(item.tenant, set()).add(key)
         if before is None or before.mark != item.mark:
-            self._listener(Changed(self.selection.kind, key, item.tenant))
+            self._listener(Changed(self.selection.kind, key, item.tenant, item.summary))
 
     def remove(self, obj: Json) -> None:
         self._drop(_key(obj))
@@ -106,7 +107,7 @@ class Store(Generic[Summary]):
             before = self._items.pop(key, None)
             self._unindex(key, before)
         if before is not None:
-            self._listener(Changed(self.selection.kind, key, before.tenant))
+            self._listener(Changed(self.selection.kind, key, before.tenant, before.summary))
 
     def _packed(self, obj: Json) -> _Item[Summary]:
         metadata = obj["metadata"]

@@ -48,11 +48,19 @@ def summarise(resource: Json) -> TenantSummary:
     )
 
 
+def rivals(summaries: Mapping[TenantKey, TenantSummary], key: TenantKey, own: TenantSummary) -> list[TenantKey]:
+    """The other tenants that claim something that this one claims too."""
+    return [other for other, summary in summaries.items() if other != key and not summary.claims.isdisjoint(own.claims)]
+
+
 def earlier(summaries: Mapping[TenantKey, TenantSummary], key: TenantKey) -> list[TenantKey]:
-    """The tenants that claim what this one claims too, and were there before it."""
+    """Those of them that were there before it."""
     own = summaries[key]
-    return [
-        other
-        for other, summary in summaries.items()
-        if other != key and summary.rank < own.rank and not summary.claims.isdisjoint(own.claims)
-    ]
+    return [other for other in rivals(summaries, key, own) if summaries[other].rank < own.rank]
+
+
+def neighbours(summaries: Mapping[TenantKey, TenantSummary], key: TenantKey) -> dict[str, Share]:
+    """namespace/name → share of the tenants whose data must outlive this one's: all, but for those that were refused for its sake."""
+    own = summaries[key]
+    refused = {other for other in rivals(summaries, key, own) if own.rank < summaries[other].rank}
+    return {f"{other[0]}/{other[1]}": summary.share for other, summary in summaries.items() if other not in {key, *refused}}

@@ -13,12 +13,13 @@ from typing import Final
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import HostedKubernetesError, InvalidError
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.share import Share
 from ansible_collections.hosted.kubernetes.plugins.module_utils._controller import events, reasons
 from ansible_collections.hosted.kubernetes.plugins.module_utils._controller.backoff import Backoff, spread
 from ansible_collections.hosted.kubernetes.plugins.module_utils._controller.cache import Cache
 from ansible_collections.hosted.kubernetes.plugins.module_utils._controller.events import Recorder
 from ansible_collections.hosted.kubernetes.plugins.module_utils._controller.metrics import Metrics
-from ansible_collections.hosted.kubernetes.plugins.module_utils._controller.summary import TenantSummary, earlier
+from ansible_collections.hosted.kubernetes.plugins.module_utils._controller.summary import TenantSummary, earlier, neighbours
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.client import Client
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.errors import ConflictError
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.deletion import Absent
@@ -81,13 +82,15 @@ class Tenants:
                 resource, events.NORMAL, "Paused", "is left as it is while it has the annotation kamaji.clastix.io/paused"
             )
             return None
-        outcome = self._removed(resource) if resource["metadata"].get("deletionTimestamp") else self._kept(key, resource)
+        tenants = self._cache.tenants()
+        if key not in tenants:
+            return None
+        deleting = resource["metadata"].get("deletionTimestamp")
+        outcome = self._removed(resource, neighbours(tenants, key)) if deleting else self._kept(key, resource, earlier(tenants, key))
         self._tell(resource, outcome)
         return self._again_after(key, resource, outcome)
 
-    def _kept(self, key: TenantKey, resource: Json) -> Outcome:
-        tenants = self._cache.tenants()
-        first = earlier(tenants, key) if key in tenants else []
+    def _kept(self, key: TenantKey, resource: Json, first: list[TenantKey]) -> Outcome:
         found = [item for item in map(self._cache.tenant, first) if item is not None]
         try:
             desired = desired_of(resource, found, self._timing.renew_before)
@@ -106,10 +109,8 @@ class Tenants:
             return Outcome(_name(resource), error=failure.msg, failure=failure)
         return outcome
 
-    def _removed(self, resource: Json) -> Outcome:
-        neighbours = {f"{key[0]}/{key[1]}": summary.share for key, summary in self._cache.tenants().items()}
-        neighbours.pop(_name(resource), None)
-        (outcome,) = self._engine.absent([Absent(resource, neighbours)])
+    def _removed(self, resource: Json, others: dict[str, Share]) -> Outcome:
+        (outcome,) = self._engine.absent([Absent(resource, others)])
         return outcome
 
     # What comes of it

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._controller.cache import Cache
 from ansible_collections.hosted.kubernetes.plugins.module_utils._controller.store import Changed
+from ansible_collections.hosted.kubernetes.plugins.module_utils._controller.summary import rivals
 from ansible_collections.hosted.kubernetes.plugins.module_utils._controller.work_queue import GENERATORS, Key
 
 TENANT = "TenantControlPlane"
@@ -33,6 +34,8 @@ def _concerned(changed: Changed, cache: Cache) -> Iterator[Key]:
     namespace, name = changed.key
     if changed.kind == TENANT:
         yield Key(TENANT, namespace, name)
+        # There may be room now for one that was refused.
+        yield from (Key(TENANT, *key) for key in rivals(cache.tenants(), changed.key, changed.summary))
         yield from _generators(cache)
     elif changed.kind == DATASTORE:
         yield Key(DATASTORE, name=name)
