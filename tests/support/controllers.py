@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -25,7 +26,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._controller.cont
 from ansible_collections.hosted.kubernetes.plugins.module_utils._controller.options import Options
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.connection import ConnectionOptions, connect
 from ansible_collections.hosted.kubernetes.tests.support.bundle import COLLECTION
-from ansible_collections.hosted.kubernetes.tests.support.tenants import RENEW_BEFORE_DAYS
+from ansible_collections.hosted.kubernetes.tests.support.tenants import RENEW_BEFORE_DAYS, Tenant
 
 MODULE: Final = "ansible_collections.hosted.kubernetes.plugins.module_utils._controller"
 _LOOK_S: Final = 0.05
@@ -134,3 +135,25 @@ def running_program(
     finally:
         process.kill()
         process.wait()
+
+
+def create(tenant: Tenant, **changes: object) -> Tenant:
+    """As kubectl does."""
+    tenant.ground.client.create(tenant.definition(changes), field_manager="kubectl")
+    return tenant
+
+
+def asleep(tenant: Tenant) -> Tenant:
+    """Wait until a tenant is complete."""
+    eventually(f"{tenant.key} sleeps", lambda: phase(tenant) == "Sleeping" and condition(tenant, "Ready")["status"] == "True")
+    return tenant
+
+
+def phase(tenant: Tenant) -> str:
+    status = tenant.live("TenantControlPlane").get("status") or {}
+    return str(((status.get("kubernetesResources") or {}).get("version") or {}).get("status", ""))
+
+
+def condition(tenant: Tenant, kind: str) -> Json:
+    status = tenant.live("TenantControlPlane").get("status") or {}
+    return next((item for item in status.get("conditions") or [] if item["type"] == kind), {"status": "", "message": ""})

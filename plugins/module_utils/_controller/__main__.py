@@ -18,7 +18,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.connection
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run until SIGTERM or SIGINT; return the exit status: 1 after a failure, or when another replica has taken over."""
+    """Run until SIGTERM or SIGINT; return the exit status: 1 after a failure."""
     given = options.read(arguments)
     log.start(given.log_level)
     connected = partial(connect, ConnectionOptions(kubeconfig=given.kubeconfig)) if given.kubeconfig else connect_in_cluster

@@ -26,7 +26,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._controller.gene
 from ansible_collections.hosted.kubernetes.plugins.module_utils._controller.leader import Election
 from ansible_collections.hosted.kubernetes.plugins.module_utils._controller.metrics import Metrics
 from ansible_collections.hosted.kubernetes.plugins.module_utils._controller.options import Options
-from ansible_collections.hosted.kubernetes.plugins.module_utils._controller.reflector import SILENCE_S
+from ansible_collections.hosted.kubernetes.plugins.module_utils._controller.reflector import SILENCE_S, Reflector
 from ansible_collections.hosted.kubernetes.plugins.module_utils._controller.store import Changed
 from ansible_collections.hosted.kubernetes.plugins.module_utils._controller.store_pool import StorePool
 from ansible_collections.hosted.kubernetes.plugins.module_utils._controller.tenants import Tenants, Timing
@@ -89,10 +89,11 @@ class Controller:
         self._datastores = DataStores(self.client, self.cache, self._pool, recorder, self.metrics, options.resync, now)
         self._generators = Generators(self.client, self.cache, self.metrics, options.resync)
         self._surprises = Backoff(1.0, 300.0)
-        self._threads: list[threading.Thread] = []
+        self._watches: list[Reflector] = []
+        self._workers: list[threading.Thread] = []
 
     def run(self) -> bool:
-        """Work until stop() is called; False when the Lease of replicas was lost, so that another one may work by now.
+        """Work, or wait for the turn to, until stop() is called; False when a step cannot be ended although another replica may work by now.
 
         Raises OSError when the web server's address is taken.
         """
@@ -102,42 +103,47 @@ class Controller:
             # The first to go, so that no new step is begun by what they tell.
             stack.callback(self._end_watches)
             self._serve(stack)
-            self._threads += self.cache.start(self._watching, self._stop, silence_s=self._silence_s)
+            self._watches = self.cache.start(self._watching, self._stop, silence_s=self._silence_s)
             self._wait_synced()
-            with self._election.won() as lease:
-                return lease is None or self._lead(lease)
+            while not self._stop.is_set():
+                with self._election.won() as lease:
+                    if lease is not None and not self._lead(lease):
+                        return False
+            return True
 
     def stop(self) -> None:
         """Have run() end: steps that were begun are finished, Leases are given back."""
         self._stop.set()
 
     def _lead(self, lease: HeldLease) -> bool:
+        """Work until the end, or until the Lease is lost; whether all steps that were begun are finished."""
         _log.info("leads", extra={"identity": self._options.identity, "tenants": len(self.cache.tenants())})
         self.metrics.leading.set(1)
+        self.queue.open()
         for key in everything(self.cache):
             self.queue.add(key)
-        workers = [threading.Thread(target=self._work, name=f"worker {n}", daemon=True) for n in range(self._options.workers)]
-        for worker in workers:
+        self._workers = [threading.Thread(target=self._work, name=f"worker {n}", daemon=True) for n in range(self._options.workers)]
+        for worker in self._workers:
             worker.start()
-        self._threads += workers
-        try:
-            return self._keep(lease)
-        finally:
-            self.metrics.leading.set(0)
-            self.queue.close()
-            deadline = time.monotonic() + _END_S
-            for worker in workers:
-                worker.join(max(0.0, deadline - time.monotonic()))
-            _log.info("ends", extra={"identity": self._options.identity, "finished": not any(worker.is_alive() for worker in workers)})
+        self._keep(lease)
+        self.metrics.leading.set(0)
+        workers, self._workers = self._workers, []
+        self.queue.close()
+        deadline = time.monotonic() + _END_S
+        for worker in workers:
+            worker.join(max(0.0, deadline - time.monotonic()))
+        finished = not any(worker.is_alive() for worker in workers)
+        _log.info("leads no more", extra={"identity": self._options.identity, "finished": finished})
+        return finished
 
-    def _keep(self, lease: HeldLease) -> bool:
+    def _keep(self, lease: HeldLease) -> None:
+        """Until stop() is called, or the Lease could not be renewed: then it is another one's, or will be."""
         while not self._stop.wait(_LEASE_LOOK_S):
             try:
                 lease.check()
             except HostedKubernetesError as error:
                 _log.error("%s", error.msg)
-                return False
-        return True
+                return
 
     def _wait_synced(self) -> None:
         started = time.monotonic()
@@ -195,7 +201,7 @@ class Controller:
         _log.info("serves metrics and health", extra={"port": server.port})
 
     def _healthy(self) -> tuple[HTTPStatus, bytes]:
-        dead = [thread.name for thread in self._threads if not thread.is_alive()]
+        dead = [thread.name for thread in (*self._watches, *self._workers) if not thread.is_alive()]
         if dead and not self._stop.is_set():
             return HTTPStatus.INTERNAL_SERVER_ERROR, f"these threads have ended: {', '.join(dead)}\n".encode()
         return HTTPStatus.OK, b"ok\n"

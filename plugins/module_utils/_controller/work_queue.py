@@ -26,18 +26,24 @@ class Key(NamedTuple):
 
 
 class WorkQueue:
-    """Safe to use from many threads."""
+    """Safe to use from many threads. Closed at first."""
 
     def __init__(self) -> None:
         self._changed = Condition()
         self._schedule: Schedule[Key] = Schedule()
-        self._closed = False
+        self._closed = True
+
+    def open(self) -> None:
+        """Take keys from now on. There must be no worker left from before."""
+        with self._changed:
+            self._schedule, self._closed = Schedule(), False
 
     def add(self, key: Key, after_s: float = 0.0) -> None:
-        """Have a key looked at after so many seconds at the latest."""
+        """Have a key looked at after so many seconds at the latest; nothing while it is closed."""
         with self._changed:
-            self._schedule.add(key, time.monotonic() + after_s)
-            self._changed.notify()
+            if not self._closed:
+                self._schedule.add(key, time.monotonic() + after_s)
+                self._changed.notify()
 
     def take(self) -> Key | None:
         """Wait for a key; None when the queue was closed. Give it back with done()."""

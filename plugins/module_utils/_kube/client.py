@@ -361,6 +361,9 @@ class Client:
         except (http.client.HTTPException, OSError) as exc:
             connection.close()
             self._record(exchange, 0, started)
+            if isinstance(exc, TimeoutError):
+                # Whatever swallowed this one has swallowed the others, too.
+                self.transport.drop_idle()
             dropped = isinstance(exc, (http.client.RemoteDisconnected, ConnectionError, ssl.SSLEOFError))
             if kept and exchange.may_repeat and dropped:
                 return self._sent(exchange)

@@ -13,11 +13,11 @@ from datetime import timedelta
 import pytest
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api import names
-from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json, resource_of
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import resource_of
 from ansible_collections.hosted.kubernetes.plugins.module_utils._controller.controller import Controller
 from ansible_collections.hosted.kubernetes.plugins.module_utils._controller.leader import LEASE
 from ansible_collections.hosted.kubernetes.plugins.module_utils._controller.triggers import everything
-from ansible_collections.hosted.kubernetes.tests.support.controllers import eventually, options_of, running_here
+from ansible_collections.hosted.kubernetes.tests.support.controllers import asleep, condition, create, eventually, options_of, running_here
 from ansible_collections.hosted.kubernetes.tests.support.tenants import Ground, Tenant, datastore_definition, delete_datastore, later
 
 
@@ -40,28 +40,6 @@ def controller(ground: Ground, served: tuple[str, str]) -> Iterator[Controller]:
 def kept(ground: Ground, served: tuple[str, str], controller: Controller) -> Tenant:
     """A tenant that is complete; each test leaves it so."""
     return asleep(create(ground.tenant("kept", served[0])))
-
-
-def create(tenant: Tenant, **changes: object) -> Tenant:
-    """As kubectl does."""
-    tenant.ground.client.create(tenant.definition(changes), field_manager="kubectl")
-    return tenant
-
-
-def asleep(tenant: Tenant) -> Tenant:
-    """Wait until a tenant is complete."""
-    eventually(f"{tenant.key} sleeps", lambda: phase(tenant) == "Sleeping" and condition(tenant, "Ready")["status"] == "True")
-    return tenant
-
-
-def phase(tenant: Tenant) -> str:
-    status = tenant.live("TenantControlPlane").get("status") or {}
-    return str(((status.get("kubernetesResources") or {}).get("version") or {}).get("status", ""))
-
-
-def condition(tenant: Tenant, kind: str) -> Json:
-    status = tenant.live("TenantControlPlane").get("status") or {}
-    return next((item for item in status.get("conditions") or [] if item["type"] == kind), {"status": "", "message": ""})
 
 
 def events(tenant: Tenant) -> dict[str, str]:
