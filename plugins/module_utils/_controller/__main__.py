@@ -13,14 +13,22 @@ from functools import partial
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import HostedKubernetesError
 from ansible_collections.hosted.kubernetes.plugins.module_utils._controller import log, options
-from ansible_collections.hosted.kubernetes.plugins.module_utils._controller.controller import Controller
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.connection import ConnectionOptions, connect, connect_in_cluster
+
+_log = logging.getLogger("hosted_kubernetes.controller")
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run until SIGTERM or SIGINT; return the exit status: 1 after a failure."""
     given = options.read(arguments)
     log.start(given.log_level)
+    try:
+        from ansible_collections.hosted.kubernetes.plugins.module_utils._controller.controller import Controller
+    except ImportError as error:
+        _log.error(
+            "library %s is missing; install what requirements.txt and requirements-controller.txt name (%s)", error.name, sys.executable
+        )
+        return 1
     connected = partial(connect, ConnectionOptions(kubeconfig=given.kubeconfig)) if given.kubeconfig else connect_in_cluster
     try:
         controller = Controller(given, connected, in_cluster=given.kubeconfig is None)
@@ -28,7 +36,7 @@ def main(arguments: Sequence[str]) -> int:
             signal.signal(number, lambda *_unused: controller.stop())
         return 0 if controller.run() else 1
     except (HostedKubernetesError, OSError) as error:
-        logging.getLogger("hosted_kubernetes.controller").error("%s", error)
+        _log.error("%s", error)
         return 1
 
 
