@@ -32,7 +32,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._controller.stor
 from ansible_collections.hosted.kubernetes.plugins.module_utils._controller.tenants import Tenants, Timing
 from ansible_collections.hosted.kubernetes.plugins.module_utils._controller.triggers import DATASTORE, TENANT, concerned, everything
 from ansible_collections.hosted.kubernetes.plugins.module_utils._controller.web import WebServer
-from ansible_collections.hosted.kubernetes.plugins.module_utils._controller.work_queue import GENERATORS, Key, WorkQueue
+from ansible_collections.hosted.kubernetes.plugins.module_utils._controller.work_queue import Key, WorkQueue
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.client import Client
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.datastores import FreshOpener
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.engine import Engine, Settings
@@ -40,7 +40,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.lease
 
 # Changes come in groups: one look serves those that follow each other closely.
 _GATHER_S: Final = 0.1
-_GATHER_GENERATORS_S: Final = 2.0
+_GATHER_OTHERS_S: Final = 2.0
 _SYNC_LOOK_S: Final = 0.05
 _LEASE_LOOK_S: Final = 1.0
 # What a pod is given to end in must be longer.
@@ -163,14 +163,13 @@ class Controller:
         if self.cache.unsynced:
             return
         for key in concerned(changed, self.cache):
-            self.queue.add(key, _GATHER_GENERATORS_S if key.kind == GENERATORS else _GATHER_S)
+            self.queue.add(key, _GATHER_S if key.kind == TENANT else _GATHER_OTHERS_S)
 
     def _work(self) -> None:
         while (key := self.queue.take()) is not None:
             again_after_s: float | None = None
             try:
                 again_after_s = self._reconcile(key)
-                self._surprises.reset(key)
             except Exception:  # noqa: BLE001  a fault of ours with one tenant must not end the work on all others
                 _log.exception("an error that nobody foresaw; please report it", extra={"kind": key.kind, "tenant": str(key)})
                 self.metrics.failed("Unforeseen")
@@ -180,14 +179,19 @@ class Controller:
 
     def _reconcile(self, key: Key) -> float | None:
         try:
-            if key.kind == TENANT:
-                return self._tenants.reconcile((key.namespace, key.name))
-            return self._datastores.reconcile(key.name) if key.kind == DATASTORE else self._generators.reconcile()
+            again_after_s = self._step(key)
+            self._surprises.reset(key)
+            return again_after_s
         except HostedKubernetesError as error:
             # Of one tenant it is its outcome; this came before there was one.
             _log.warning("%s", error.msg, extra={"kind": key.kind, "tenant": str(key)})
             self.metrics.failed("ReconcileFailed")
             return self._surprises.next_s(key)
+
+    def _step(self, key: Key) -> float | None:
+        if key.kind == TENANT:
+            return self._tenants.reconcile((key.namespace, key.name))
+        return self._datastores.reconcile(key.name) if key.kind == DATASTORE else self._generators.reconcile()
 
     # Pages
 

@@ -51,7 +51,8 @@ class DataStores:
             self._failures.reset(name)
             return None
         try:
-            observed = observe(self._client, live, reader=self._cache.whole(), opener=self._opener)
+            using = [f"{key[0]}/{key[1]}" for key, summary in self._cache.tenants().items() if name in summary.share.stores]
+            observed = observe(self._client, live, reader=self._cache.whole(), opener=self._opener, used_by=using)
             write_status(self._client, observed, self._now())
             fault, reason = observed.fault, "DatastoreFailed"
         except ConflictError:

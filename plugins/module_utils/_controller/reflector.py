@@ -40,9 +40,13 @@ class Reflector(threading.Thread):
             try:
                 if self._position.version is None:
                     self._list()
-                self._watch()
+                else:
+                    self._watch()
             except HostedKubernetesError as error:
                 self._pause(error)
+            except Exception as error:  # noqa: BLE001  without its watch the controller would be blind, and nobody would notice
+                _log.exception("an error that nobody foresaw; please report it")
+                self._pause(HostedKubernetesError(str(error)))
 
     def _list(self) -> None:
         selection = self._store.selection

@@ -167,9 +167,14 @@ def _significant(kind: str, obj: Json) -> Any:
     """What of an object calls for a look at its tenant when it differs."""
     metadata, status = obj["metadata"], obj.get("status") or {}
     if kind in ("TenantControlPlane", "DataStore", "KubeconfigGenerator"):
-        # Their status is written by us; of a DataStore it is news for its tenants when it can be used again.
+        # Their status is written by us. News for others is whether a DataStore can be used, and which one a tenant uses.
         kept = {name: value for name, value in metadata.items() if name not in ("resourceVersion", "managedFields")}
-        return [kept, status.get("ready") if kind == "DataStore" else None]
+        return [
+            kept,
+            status.get("ready"),
+            (status.get("storage") or {}).get("dataStoreName"),
+            (status.get("hosted") or {}).get("dataStores"),
+        ]
     if kind == "Namespace":
         return [metadata.get("labels"), metadata.get("deletionTimestamp")]
     if kind == "Pod":

@@ -35,6 +35,8 @@ _LONGEST_RETRY_S: Final = 300.0
 # What is waited for announces itself, mostly by a watch; what does not is asked for.
 _FIRST_LOOK_S: Final = 1.0
 _LONGEST_LOOK_S: Final = 30.0
+# What takes some seconds is not worth an event.
+_LOOKS_UNTOLD: Final = 3
 _MOST_SHOWN: Final = 5
 
 _log = logging.getLogger("hosted_kubernetes.controller")
@@ -130,7 +132,8 @@ class Tenants:
             self._recorder.record(resource, events.WARNING, reason, outcome.error)
         elif outcome.pending:
             _log.info("%s", outcome.pending, extra={**about, "reason": "Pending"})
-            self._recorder.record(resource, events.NORMAL, "Pending", outcome.pending)
+            if self._looks.tries((resource["metadata"]["namespace"], resource["metadata"]["name"])) >= _LOOKS_UNTOLD:
+                self._recorder.record(resource, events.NORMAL, "Pending", outcome.pending)
 
     def _again_after(self, key: TenantKey, resource: Json, outcome: Outcome) -> float | None:
         if outcome.failure is not None:

@@ -34,6 +34,8 @@ def _concerned(changed: Changed, cache: Cache) -> Iterator[Key]:
     namespace, name = changed.key
     if changed.kind == TENANT:
         yield Key(TENANT, namespace, name)
+        # Who uses it.
+        yield from (Key(DATASTORE, name=store) for store in changed.summary.share.stores)
         # There may be room now for one that was refused.
         yield from (Key(TENANT, *key) for key in rivals(cache.tenants(), changed.key, changed.summary))
         yield from _generators(cache)

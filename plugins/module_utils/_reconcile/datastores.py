@@ -225,16 +225,19 @@ def observe(
     default: str = api.DEFAULT_NAME,
     reader: Reader | None = None,
     opener: Opener | None = None,
+    used_by: Sequence[str] | None = None,
 ) -> ObservedStore:
     """Look at a DataStore, the tenants that use it, and the store itself. Raises InvalidError naming the fields that are wrong.
 
     reader: where DataStores and tenants are read, by default the API server. opener: how the store is opened, by default anew.
+    used_by: the tenants that use it, when they are known already.
     """
     reader = reader or client
     name = (definition.get("metadata") or {}).get("name")
     live = reader.get(resource_of(api.KIND), name) if isinstance(name, str) and name else None
     datastore = api.check(definition, live)
-    observed = ObservedStore(datastore, live, users(reader, datastore.name, default), served=_is_served(reader, live))
+    using = users(reader, datastore.name, default) if used_by is None else tuple(sorted(used_by))
+    observed = ObservedStore(datastore, live, using, served=_is_served(reader, live))
     return probe(client, observed, opener=opener)
 
 

@@ -290,8 +290,8 @@ class Engine:
             return failed
 
     def _record_use(self, stores: Stores, present: Iterable[Desired] = (), absent: Iterable[Absent] = ()) -> None:
-        """Keep status.usedBy of the stores true, also when an earlier run was killed before it did."""
-        if self._settings.check:
+        """Keep status.usedBy of the stores true, also when an earlier run was killed before it did. Who stays does so by watching."""
+        if self._settings.check or not self._settings.patient:
             return
         recorded, gone = stores.recorded_users(), {item.key for item in absent}
         wrong = {name for name, users in recorded.items() if gone & users}

@@ -48,6 +48,17 @@ def events(tenant: Tenant) -> dict[str, str]:
     return {item["reason"]: item["note"] for item in found if item["regarding"]["name"] == tenant.name}
 
 
+def used_by(tenant: Tenant) -> list[str]:
+    store = tenant.ground.client.get(resource_of("DataStore"), tenant.ground.store) or {}
+    return list((store.get("status") or {}).get("usedBy") or [])
+
+
+def gone(tenant: Tenant) -> None:
+    """The resource is the last to go."""
+    eventually(f"{tenant.key} is gone", lambda: tenant.get("TenantControlPlane") is None)
+    assert tenant.left() == []
+
+
 def settled(controller: Controller) -> None:
     """Wait until nothing is left to look at, nor comes any more."""
     eventually("the queue is empty", lambda: controller.queue.is_idle and not time.sleep(0.5) and controller.queue.is_idle)
@@ -55,6 +66,7 @@ def settled(controller: Controller) -> None:
 
 def test_what_is_created_is_carried_out(kept: Tenant) -> None:
     eventually("its event", lambda: "CertificatesIssued" in events(kept))
+    eventually("its DataStore knows", lambda: kept.key in used_by(kept))
     # A module finds nothing left to do.
     assert not kept.run(name="kept").changed
 
@@ -125,8 +137,9 @@ def test_deleted_with_everything_it_had(ground: Ground, served: tuple[str, str],
     tenant = asleep(create(ground.tenant("gone", served[0])))
     tenant.put_keys()
     tenant.delete("TenantControlPlane")
-    eventually("nothing is left", lambda: tenant.left() == [])
+    gone(tenant)
     eventually("its event", lambda: "Deleted" in events(tenant))
+    eventually("its DataStore knows", lambda: tenant.key not in used_by(tenant))
 
 
 def test_a_datastore_that_is_deleted_first(ground: Ground, served: tuple[str, str], controller: Controller) -> None:
@@ -139,7 +152,7 @@ def test_a_datastore_that_is_deleted_first(ground: Ground, served: tuple[str, st
     eventually("why it stays", lambda: "bring the datastore back" in events(tenant).get("ReconcileFailed", ""))
     assert "datastore user" in tenant.left()
     ground.client.create(store)
-    eventually("nothing is left", lambda: tenant.left() == [])
+    gone(tenant)
     delete_datastore(ground.client, store["metadata"]["name"])
 
 
@@ -148,7 +161,7 @@ def test_a_namespace_that_is_deleted_first(ground: Ground, served: tuple[str, st
     ground.client.delete(resource_of("Namespace"), served[1])
     # As the namespace controller does; it is not a part of this management cluster.
     tenant.delete("TenantControlPlane")
-    eventually("nothing is left", lambda: tenant.left() == [])
+    gone(tenant)
 
 
 def test_who_came_later_is_refused_and_told_why(ground: Ground, served: tuple[str, str], controller: Controller) -> None:

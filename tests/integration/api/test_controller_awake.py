@@ -105,10 +105,17 @@ def test_a_tenant_wakes_and_is_kept_inside_too(home: Tenant, controller: Control
         eventually("and their return", lambda: phase(tenant) == "Ready")
 
 
+def notes(tenant: Tenant) -> list[str]:
+    """Of the events about a tenant that waits."""
+    found = tenant.ground.client.request("GET", f"/apis/events.k8s.io/v1/namespaces/{tenant.namespace}/events")["items"]
+    return [item["note"] for item in found if item["regarding"]["name"] == tenant.name and item["reason"] == "Pending"]
+
+
 def test_only_so_many_start_at_a_time_and_nobody_is_held_up(home: Tenant, controller: Controller) -> None:
     """One worker serves both of them, and a third one that sleeps."""
     pair = [create(home.ground.tenant(name, home.namespace), **AWAKE) for name in ("one", "two")]
     begun = eventually("one of them starts", lambda: [tenant for tenant in pair if tenant.get("Deployment")])
+    eventually("why the other one waits is told", lambda: any("may start at a time" in note for tenant in pair for note in notes(tenant)))
     sleeping = create(home.ground.tenant("three", home.namespace))
     eventually("the one that sleeps is complete", lambda: phase(sleeping) == "Sleeping")
     (other,) = [tenant for tenant in pair if tenant is not begun[0]]

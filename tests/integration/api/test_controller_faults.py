@@ -56,7 +56,8 @@ def test_an_api_server_that_restarts(bundle: Path, tmp_path: Path, tls_etcd: Etc
                     eventually("its Service is back", lambda: tenant.get("Service"), 30)
                     asleep(tenant)
                     tenant.delete("TenantControlPlane")
-                    eventually("it is gone", lambda: tenant.left() == [])
+                    eventually("it is gone", lambda: tenant.get("TenantControlPlane") is None)
+                    assert tenant.left() == []
                     process.kill()
     assert "410" in caplog.text
 
