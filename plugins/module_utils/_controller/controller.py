@@ -43,6 +43,9 @@ _GATHER_S: Final = 0.1
 _GATHER_OTHERS_S: Final = 2.0
 _SYNC_LOOK_S: Final = 0.05
 _LEASE_LOOK_S: Final = 1.0
+# Who keeps a worker for so long, as a tenant whose API server does not answer, is served by workers of his own kind next time.
+_SLOW_S: Final = 5.0
+_SLOW_WORKERS: Final = 2
 # What a pod is given to end in must be longer.
 _END_S: Final = 25.0
 
@@ -122,7 +125,10 @@ class Controller:
         self.queue.open()
         for key in everything(self.cache):
             self.queue.add(key)
-        self._workers = [threading.Thread(target=self._work, name=f"worker {n}", daemon=True) for n in range(self._options.workers)]
+        kinds = [False] * self._options.workers + [True] * _SLOW_WORKERS
+        self._workers = [
+            threading.Thread(target=self._work, args=(slow,), name=f"worker {number}", daemon=True) for number, slow in enumerate(kinds)
+        ]
         for worker in self._workers:
             worker.start()
         self._keep(lease)
@@ -165,8 +171,9 @@ class Controller:
         for key in concerned(changed, self.cache):
             self.queue.add(key, _GATHER_S if key.kind == TENANT else _GATHER_OTHERS_S)
 
-    def _work(self) -> None:
-        while (key := self.queue.take()) is not None:
+    def _work(self, slow: bool) -> None:
+        while (key := self.queue.take(slow=slow)) is not None:
+            started = time.monotonic()
             again_after_s: float | None = None
             try:
                 again_after_s = self._reconcile(key)
@@ -175,7 +182,7 @@ class Controller:
                 self.metrics.failed("Unforeseen")
                 again_after_s = self._surprises.next_s(key)
             finally:
-                self.queue.done(key, again_after_s)
+                self.queue.done(key, again_after_s, slow=time.monotonic() - started > _SLOW_S)
 
     def _reconcile(self, key: Key) -> float | None:
         try:

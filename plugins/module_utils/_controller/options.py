@@ -55,7 +55,11 @@ def read(arguments: Sequence[str]) -> Options:
         "--renew-before", type=_renew_before, default=timedelta(days=30), metavar="DAYS", help="renew certificates so early"
     )
     parser.add_argument(
-        "--resync", type=_minutes, default=timedelta(minutes=10), metavar="MINUTES", help="look at everything again so often"
+        "--resync",
+        type=_minutes,
+        default=timedelta(minutes=10),
+        metavar="MINUTES",
+        help="look again inside awake tenants and at datastores so often",
     )
     parser.add_argument(
         "--max-starting", type=int, default=0, help="control planes that may start at a time; 0: as the nodes have free CPU"

@@ -4,6 +4,7 @@
 """What is to be looked at, and when. Pure: the time is an argument.
 
 A key stands in it once: of two times the earlier counts. Whoever takes a key has it alone until it is done; what becomes due meanwhile waits.
+Keys whose turns have proven slow stand in a line of their own, so that those who serve the others never wait for them.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ class Schedule(Generic[Key]):
 
     def __init__(self) -> None:
         self._due: dict[Key, float] = {}
-        self._heap: list[tuple[float, int, Key]] = []
+        # By whether they are slow.
+        self._heaps: dict[bool, list[tuple[float, int, Key]]] = {False: [], True: []}
+        self._slow: set[Key] = set()
         self._busy: set[Key] = set()
         self._order = itertools.count()
 
@@ -33,27 +36,30 @@ class Schedule(Generic[Key]):
         if key not in self._busy:
             self._push(key)
 
-    def take(self, now: float) -> Key | None:
-        """The key that has been due for longest, for the caller alone; None when none is due."""
-        while self._heap and self._heap[0][0] <= now:
-            at, _order, key = heapq.heappop(self._heap)
+    def take(self, now: float, *, slow: bool = False) -> Key | None:
+        """The key of one line that has been due for longest, for the caller alone; None when none is due."""
+        heap = self._heaps[slow]
+        while heap and heap[0][0] <= now:
+            at, _order, key = heapq.heappop(heap)
             if self._is_current(at, key):
                 del self._due[key]
                 self._busy.add(key)
                 return key
         return None
 
-    def done(self, key: Key) -> None:
-        """Give a key back that was taken."""
+    def done(self, key: Key, *, slow: bool = False) -> None:
+        """Give a key back that was taken. slow: in which line it stands from now on."""
         self._busy.discard(key)
+        (self._slow.add if slow else self._slow.discard)(key)
         if key in self._due:
             self._push(key)
 
-    def next_at(self) -> float | None:
-        """When the next key that nobody has is due; None when there is none."""
-        while self._heap and not self._is_current(self._heap[0][0], self._heap[0][2]):
-            heapq.heappop(self._heap)
-        return self._heap[0][0] if self._heap else None
+    def next_at(self, *, slow: bool = False) -> float | None:
+        """When the next key of one line that nobody has is due; None when there is none."""
+        heap = self._heaps[slow]
+        while heap and not self._is_current(heap[0][0], heap[0][2]):
+            heapq.heappop(heap)
+        return heap[0][0] if heap else None
 
     def depth(self, now: float) -> int:
         """How many keys are due and wait to be taken."""
@@ -65,7 +71,7 @@ class Schedule(Generic[Key]):
         return not self._busy
 
     def _push(self, key: Key) -> None:
-        heapq.heappush(self._heap, (self._due[key], next(self._order), key))
+        heapq.heappush(self._heaps[key in self._slow], (self._due[key], next(self._order), key))
 
     def _is_current(self, at: float, key: Key) -> bool:
         return key not in self._busy and self._due.get(key) == at

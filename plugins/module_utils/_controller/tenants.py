@@ -38,6 +38,8 @@ _LONGEST_LOOK_S: Final = 30.0
 # What takes some seconds is not worth an event.
 _LOOKS_UNTOLD: Final = 3
 _MOST_SHOWN: Final = 5
+# Of a tenant that sleeps, watches tell everything but what happens to its share of the datastore.
+_SLEEPERS_RESYNC: Final = 6
 
 _log = logging.getLogger("hosted_kubernetes.controller")
 
@@ -148,7 +150,8 @@ class Tenants:
             return None
         if not _lacks_exposure(outcome):
             self._exposures.reset(key)
-            return min(spread(self._timing.resync.total_seconds()), self._until_renewal(key))
+            factor = _SLEEPERS_RESYNC if _phase(outcome) == "Sleeping" else 1
+            return min(spread(factor * self._timing.resync.total_seconds()), self._until_renewal(key))
         return self._exposures.next_s(key)
 
     def _until_renewal(self, key: TenantKey) -> float:
@@ -165,9 +168,12 @@ class Tenants:
 
 def _lacks_exposure(outcome: Outcome) -> bool:
     """Whether an awake tenant's published endpoint did not answer: nothing tells when it does."""
-    version = (outcome.status.get("kubernetesResources") or {}).get("version") or {}
     conditions = {item["type"]: item["status"] for item in outcome.status.get("conditions") or []}
-    return version.get("status") in ("Ready", "WriteLimited") and conditions.get("Exposed") == "False"
+    return _phase(outcome) in ("Ready", "WriteLimited") and conditions.get("Exposed") == "False"
+
+
+def _phase(outcome: Outcome) -> str:
+    return str(((outcome.status.get("kubernetesResources") or {}).get("version") or {}).get("status", ""))
 
 
 def _changes_note(changes: list[Change]) -> str:

@@ -43,27 +43,27 @@ class WorkQueue:
         with self._changed:
             if not self._closed:
                 self._schedule.add(key, time.monotonic() + after_s)
-                self._changed.notify()
+                self._changed.notify_all()
 
-    def take(self) -> Key | None:
-        """Wait for a key; None when the queue was closed. Give it back with done()."""
+    def take(self, *, slow: bool = False) -> Key | None:
+        """Wait for a key, one of those that took long last time or of the others; None when the queue was closed. Give it back with done()."""
         with self._changed:
             while not self._closed:
                 now = time.monotonic()
-                key = self._schedule.take(now)
+                key = self._schedule.take(now, slow=slow)
                 if key is not None:
                     return key
-                due = self._schedule.next_at()
+                due = self._schedule.next_at(slow=slow)
                 self._changed.wait(None if due is None else due - now)
             return None
 
-    def done(self, key: Key, again_after_s: float | None = None) -> None:
-        """A key was dealt with; look at it again after so many seconds, or as soon as something changed meanwhile."""
+    def done(self, key: Key, again_after_s: float | None = None, *, slow: bool = False) -> None:
+        """A key was dealt with; look at it again after so many seconds, or as soon as something changed meanwhile. slow: it took long."""
         with self._changed:
             if again_after_s is not None:
                 self._schedule.add(key, time.monotonic() + again_after_s)
-            self._schedule.done(key)
-            self._changed.notify()
+            self._schedule.done(key, slow=slow)
+            self._changed.notify_all()
 
     def close(self) -> None:
         """Nobody gets a key any more."""

@@ -72,3 +72,19 @@ def test_what_is_due_and_who_is_busy() -> None:
     assert not schedule.is_idle
     schedule.done("a")
     assert schedule.is_idle
+
+
+def test_who_was_slow_stands_in_a_line_of_its_own_until_it_is_quick_again() -> None:
+    schedule: Schedule[str] = Schedule()
+    schedule.add("a", 0)
+    assert schedule.take(1) == "a"
+    schedule.add("a", 2)
+    schedule.done("a", slow=True)
+    schedule.add("b", 3)
+    assert (schedule.next_at(), schedule.next_at(slow=True)) == (3, 2)
+    assert (schedule.take(9), schedule.take(9)) == ("b", None)
+    assert schedule.take(9, slow=True) == "a"
+    schedule.done("a")
+    schedule.add("a", 4)
+    assert schedule.take(9, slow=True) is None
+    assert schedule.take(9) == "a"
