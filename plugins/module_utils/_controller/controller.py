@@ -37,6 +37,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.client imp
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.datastores import FreshOpener
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.engine import Engine, Settings
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.lease import HeldLease
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.pending import Pending
 
 # Changes come in groups: one look serves those that follow each other closely.
 _GATHER_S: Final = 0.1
@@ -46,6 +47,8 @@ _LEASE_LOOK_S: Final = 1.0
 # Who keeps a worker for so long, as a tenant whose API server does not answer, is served by workers of his own kind next time.
 _SLOW_S: Final = 5.0
 _SLOW_WORKERS: Final = 2
+# A datastore is tried by one worker first.
+_TRIED_S: Final = 0.5
 # What a pod is given to end in must be longer.
 _END_S: Final = 25.0
 
@@ -189,6 +192,8 @@ class Controller:
             again_after_s = self._step(key)
             self._surprises.reset(key)
             return again_after_s
+        except Pending:
+            return _TRIED_S
         except HostedKubernetesError as error:
             # Of one tenant it is its outcome; this came before there was one.
             _log.warning("%s", error.msg, extra={"kind": key.kind, "tenant": str(key)})

@@ -20,6 +20,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.client imp
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.errors import ConflictError
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.datastores import Opener, observe, write_status
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.observed import is_paused
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.pending import Pending
 
 _FIRST_RETRY_S: Final = 2.0
 _LONGEST_RETRY_S: Final = 60.0
@@ -55,7 +56,7 @@ class DataStores:
             observed = observe(self._client, live, reader=self._cache.whole(), opener=self._opener, used_by=using)
             write_status(self._client, observed, self._now())
             fault, reason = observed.fault, "DatastoreFailed"
-        except ConflictError:
+        except (ConflictError, Pending):
             return self._failures.next_s(name)
         except HostedKubernetesError as error:
             fault, reason = error.msg, reasons.of_error(error)

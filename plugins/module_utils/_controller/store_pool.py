@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Connections to datastores that are kept from one look to the next, and a pause for stores that failed.
 
-A store that does not answer costs a worker seconds each time somebody asks. After a failure only one of those who ask tries again every few
-seconds; all others, of whatever tenant, are told the same error at once.
+A store that does not answer costs a worker seconds each time somebody asks. Therefore one alone tries a connection until it has answered once, and
+after a failure one alone tries again every few seconds; all others, of whatever tenant, are told the same error at once.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.erro
     DatastoreUnreachableError,
 )
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.datastores import Opener, OpenStore
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.pending import Pending
 
 _RETRY_S: Final = 10.0
 _SILENT: Final = (DatastoreUnreachableError, DatastoreTimeoutError)
@@ -31,13 +32,14 @@ _SILENT: Final = (DatastoreUnreachableError, DatastoreTimeoutError)
 
 @dataclass
 class _Kept:
-    """An open store. users: blocks that use it now. expired: the last of them closes it."""
+    """An open store. users: blocks that use it now. proven: it has answered. expired: the last of its users closes it."""
 
     datastore: DataStore
     store: OpenStore
     opened_at: float
     stack: ExitStack = field(repr=False)
     users: int = 0
+    proven: bool = False
     expired: bool = False
 
 
@@ -56,19 +58,25 @@ class StorePool:
 
     @contextlib.contextmanager
     def open(self, datastore: DataStore) -> Iterator[OpenStore]:
-        """A store to use inside a `with` block. Raises MissingCredentialError, DatastoreError."""
+        """A store to use inside a `with` block. Raises MissingCredentialError, DatastoreError; Pending while somebody else tries it."""
         with self._lock:
             self._refuse_failed(datastore.name)
             kept = self._current(datastore) or self._opened(datastore)
+            if kept.users and not kept.proven:
+                raise Pending(f"DataStore {datastore.name}: is just being tried; it is looked at again")
             kept.users += 1
         try:
             yield kept.store
         finally:
             with self._lock:
                 kept.users -= 1
-                if not kept.expired:
-                    self._failed.pop(datastore.name, None)
                 self._close_unused(kept)
+
+    def trust(self, name: str) -> None:
+        with self._lock:
+            self._failed.pop(name, None)
+            if name in self._kept:
+                self._kept[name].proven = True
 
     def distrust(self, name: str, error: DatastoreError) -> None:
         with self._lock:

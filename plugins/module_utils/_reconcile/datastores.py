@@ -89,6 +89,9 @@ class Opener(Protocol):
     def open(self, datastore: DataStore) -> contextlib.AbstractContextManager[OpenStore]:
         """A store to use inside a `with` block. Raises MissingCredentialError, DatastoreError."""
 
+    def trust(self, name: str) -> None:
+        """The store has answered."""
+
     def distrust(self, name: str, error: errors.DatastoreError) -> None:
         """What was done with that store failed, so that a connection to it is not to be used again."""
 
@@ -101,6 +104,9 @@ class FreshOpener:
 
     def open(self, datastore: DataStore) -> contextlib.AbstractContextManager[OpenStore]:
         return open_store(self._client, datastore, direct=self._direct)
+
+    def trust(self, name: str) -> None:
+        """Nothing is kept."""
 
     def distrust(self, name: str, error: errors.DatastoreError) -> None:
         """Nothing is kept."""
@@ -247,7 +253,9 @@ def probe(client: Client, observed: ObservedStore, *, opener: Opener | None = No
     fresh = replace(observed, problems=(), probe=None, error=None)
     try:
         with opener.open(observed.definition) as store:
-            return replace(fresh, probe=store.driver.probe())
+            found = replace(fresh, probe=store.driver.probe())
+        opener.trust(observed.definition.name)
+        return found
     except api.MissingCredentialError as error:
         return replace(fresh, problems=tuple(error.result["problems"]))
     except errors.DatastoreError as error:

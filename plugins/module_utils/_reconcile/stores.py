@@ -76,6 +76,7 @@ class Stores:
         except DatastoreError as error:
             self._opener.distrust(name, error)
             return {isolation: _view(store, None, error.msg) for isolation in isolations}
+        self._opener.trust(name)
         return {isolation: _view(store, states[isolation.schema], "") for isolation in isolations}
 
     def recorded_users(self) -> Mapping[str, frozenset[str]]:

@@ -11,10 +11,11 @@ import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 import pytest
 
-from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import resource_of
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import KAMAJI_API_VERSION, Json, resource_of
 from ansible_collections.hosted.kubernetes.plugins.module_utils._controller.reflector import Reflector
 from ansible_collections.hosted.kubernetes.plugins.module_utils._controller.store import Changed, Store
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.client import Client
@@ -30,9 +31,19 @@ from ansible_collections.hosted.kubernetes.tests.support.tenants import (
     open_driver,
 )
 
+GENERATOR: Final[Json] = {
+    "apiVersion": KAMAJI_API_VERSION,
+    "kind": "KubeconfigGenerator",
+    "metadata": {"name": "people"},
+    "spec": {"namespaceSelector": {}, "tenantControlPlaneSelector": {}, "user": {"stringValue": "someone"}},
+}
+
 
 def test_an_api_server_that_restarts(bundle: Path, tmp_path: Path, tls_etcd: Etcd, caplog: pytest.LogCaptureFixture) -> None:
-    """Its memory of older versions is gone with it, so that watches cannot go on (410) and everything is listed again."""
+    """Its memory of older versions is gone with it, so that watches cannot go on (410) and everything is listed again.
+
+    This controller serves all namespaces, and with them generators, which belong to none.
+    """
     caplog.set_level(logging.INFO, "hosted_kubernetes")
     with running_etcd(bundle, tmp_path) as etcd, contextlib.closing(open_driver(tls_etcd)) as driver:
         server = prepare(tmp_path, etcd)
@@ -44,8 +55,10 @@ def test_an_api_server_that_restarts(bundle: Path, tmp_path: Path, tls_etcd: Etc
                     install_definitions(client)
                     client.create(datastore_definition("restarted", tls_etcd))
                     client.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": tenant.namespace}})
-                    running = controller.enter_context(running_here(server.kubeconfig, options_of(tenant.namespace)))
+                    running = controller.enter_context(running_here(server.kubeconfig, options_of(tenant.namespace, namespaces=())))
+                    client.create(GENERATOR)
                     asleep(create(tenant))
+                    eventually("its kubeconfig", lambda: tenant.get("Secret", "acme-people"))
                     eventually("nothing is left to do", lambda: running.queue.is_idle)
                     # News of what nobody watches: the versions that the watches know are old ones now.
                     for number in range(3):
@@ -55,6 +68,8 @@ def test_an_api_server_that_restarts(bundle: Path, tmp_path: Path, tls_etcd: Etc
                     tenant.delete("Service")
                     eventually("its Service is back", lambda: tenant.get("Service"), 30)
                     asleep(tenant)
+                    assert client.delete(resource_of("KubeconfigGenerator"), "people")
+                    eventually("its kubeconfig is gone", lambda: tenant.get("Secret", "acme-people") is None)
                     tenant.delete("TenantControlPlane")
                     eventually("it is gone", lambda: tenant.get("TenantControlPlane") is None)
                     assert tenant.left() == []

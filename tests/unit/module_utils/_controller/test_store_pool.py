@@ -21,6 +21,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.erro
     DatastoreUnreachableError,
 )
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.datastores import OpenStore
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.pending import Pending
 
 DEFINITION = {
     "metadata": {"name": "db"},
@@ -46,6 +47,9 @@ class Opener:
             yield OpenStore(datastore, unused, unused)
         finally:
             self.closed += 1
+
+    def trust(self, name: str) -> None:
+        """Nothing is kept."""
 
     def distrust(self, name: str, error: DatastoreError) -> None:
         """Nothing is kept."""
@@ -109,10 +113,22 @@ def test_a_store_that_is_silent_is_tried_by_one_caller_every_few_seconds(datasto
     with pytest.raises(DatastoreUnreachableError):
         use(pool, datastore)
     clock[0] += 11
-    use(pool, datastore)
-    # It went well, so that everybody may again.
-    use(pool, datastore)
+    with pool.open(datastore):
+        pool.trust("db")
+        # It has answered, so that everybody may again.
+        use(pool, datastore)
     assert opener.opened == 3
+
+
+def test_one_alone_tries_a_new_connection(datastore: DataStore, opener: Opener) -> None:
+    pool = StorePool(opener, 60)
+    with pool.open(datastore):
+        with pytest.raises(Pending, match="is just being tried"):
+            use(pool, datastore)
+        pool.trust("db")
+        use(pool, datastore)
+    use(pool, datastore)
+    assert opener.opened == 1
 
 
 def test_a_store_that_answers_with_a_refusal_is_not_silent(datastore: DataStore, opener: Opener) -> None:
