@@ -86,7 +86,7 @@ class Controller:
             max_starting=options.max_starting,
             now=now,
             say=lambda text: _log.info("%s", text),
-            tell=lambda text: _log.debug("%s", text),
+            tell=_tell_phase,
         )
         recorder = Recorder(self.client, options.identity, now)
         timing = Timing(options.resync, options.renew_before)
@@ -227,3 +227,9 @@ class Controller:
         if unsynced:
             return HTTPStatus.SERVICE_UNAVAILABLE, f"these were not listed yet: {', '.join(unsynced)}\n".encode()
         return HTTPStatus.OK, b"ok\n"
+
+
+def _tell_phase(text: str) -> None:
+    """One line of the engine about a tenant that is being changed: namespace/name: phase."""
+    tenant, _separator, phase = text.partition(": ")
+    _log.debug("works on a phase", extra={"tenant": tenant, "phase": phase})
