@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from functools import partial
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import HostedKubernetesError
-from ansible_collections.hosted.kubernetes.plugins.module_utils._controller import log, options
+from ansible_collections.hosted.kubernetes.plugins.module_utils._controller import library, log, options
+from ansible_collections.hosted.kubernetes.plugins.module_utils._controller.controller import Controller
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.connection import ConnectionOptions, connect, connect_in_cluster
 
 _log = logging.getLogger("hosted_kubernetes.controller")
@@ -23,7 +24,7 @@ def main(arguments: Sequence[str]) -> int:
     given = options.read(arguments)
     log.start(given.log_level)
     try:
-        from ansible_collections.hosted.kubernetes.plugins.module_utils._controller.controller import Controller
+        library.require()
     except ImportError as error:
         _log.error(
             "library %s is missing; install what requirements.txt and requirements-controller.txt name (%s)", error.name, sys.executable
