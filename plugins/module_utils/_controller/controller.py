@@ -87,6 +87,7 @@ class Controller:
             now=now,
             say=lambda text: _log.info("%s", text),
             tell=_tell_phase,
+            turn_freed=self._turn_freed,
         )
         recorder = Recorder(self.client, options.identity, now)
         timing = Timing(options.resync, options.renew_before)
@@ -173,6 +174,12 @@ class Controller:
             return
         for key in concerned(changed, self.cache):
             self.queue.add(key, _GATHER_S if key.kind == TENANT else _GATHER_OTHERS_S)
+
+    def _turn_freed(self) -> None:
+        """Some tenant's pods are up, or held up: the next one's can start."""
+        key = self._tenants.next_in_turn()
+        if key is not None:
+            self.queue.add(Key(TENANT, *key))
 
     def _work(self, slow: bool) -> None:
         while (key := self.queue.take(slow=slow)) is not None:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -72,6 +73,8 @@ class Tenants:
         self._recorder, self._metrics, self._timing, self._now = recorder, metrics, timing, now
         self._failures = Backoff(_FIRST_RETRY_S, _LONGEST_RETRY_S)
         self._looks = Backoff(_FIRST_LOOK_S, _LONGEST_LOOK_S)
+        # Those that wait for a turn to start their pods, in order.
+        self._queue: dict[TenantKey, None] = {}
         self._exposures = Backoff(_FIRST_LOOK_S, timing.resync.total_seconds())
 
     def reconcile(self, key: TenantKey) -> float | None:
@@ -93,6 +96,14 @@ class Tenants:
         outcome = self._removed(resource, neighbours(tenants, key)) if deleting else self._kept(key, resource, earlier(tenants, key))
         self._tell(resource, outcome)
         return self._again_after(key, resource, outcome)
+
+    def next_in_turn(self) -> TenantKey | None:
+        """Who has waited longest for a turn to start pods; it has to ask for it again."""
+        with contextlib.suppress(StopIteration, RuntimeError):  # another thread was faster
+            key = next(iter(self._queue))
+            self._queue.pop(key, None)
+            return key
+        return None
 
     def _kept(self, key: TenantKey, resource: Json, first: list[TenantKey]) -> Outcome:
         found = [item for item in map(self._cache.tenant, first) if item is not None]
@@ -142,6 +153,10 @@ class Tenants:
             self._looks.reset(key)
             return self._failures.next_s(key)
         self._failures.reset(key)
+        if outcome.awaits_turn:
+            self._queue.setdefault(key)
+        else:
+            self._queue.pop(key, None)
         if outcome.pending:
             return self._looks.next_s(key)
         self._looks.reset(key)
@@ -162,6 +177,7 @@ class Tenants:
         return min((item.total_seconds() for item in due if item > timedelta(0)), default=float("inf"))
 
     def _forget(self, key: TenantKey) -> None:
+        self._queue.pop(key, None)
         for backoff in (self._failures, self._looks, self._exposures):
             backoff.reset(key)
 

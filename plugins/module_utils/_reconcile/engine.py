@@ -42,7 +42,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.obser
     is_paused,
     restore_problem,
 )
-from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.pending import Pending
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.pending import Pending, TurnPending
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.placement import place
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.plan import Barrier, Cluster, Plan
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.replicas import settle
@@ -62,7 +62,7 @@ class Settings:
 
     wait_exposed: with wait, whether published endpoints must answer from here too. say: is told, from any thread, what the user must know;
     tell: the phases of each tenant that is being changed. patient: whether to wait for what is missing (timeout_s); otherwise a call makes
-    what can be made now, and its outcomes say what is pending.
+    what can be made now, and its outcomes say what is pending. turn_freed: is told when there is a turn to start pods again.
     """
 
     holder: str
@@ -75,6 +75,7 @@ class Settings:
     now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
     say: Callable[[str], None] = field(default=lambda _text: None)
     tell: Callable[[str], None] = field(default=lambda _text: None)
+    turn_freed: Callable[[], None] = field(default=lambda: None)
     after_change: Callable[[int], None] = field(default=lambda _count: None)
 
 
@@ -90,7 +91,7 @@ class Engine:
         self._executor = Executor(settings.now, settings.after_change)
         # Who does not wait for pods to start cannot say either when they have.
         hold_s = math.inf if settings.patient else LONGEST_START_S
-        self._starting = Slots(settings.max_starting or self._free_processors, hold_s=hold_s)
+        self._starting = Slots(settings.max_starting or self._free_processors, hold_s=hold_s, freed=settings.turn_freed)
         self._sightings: Sightings = {}
 
     def present(self, tenants: Sequence[Desired], reader: Reader | None = None) -> list[Outcome]:
@@ -284,7 +285,7 @@ class Engine:
         except HostedKubernetesError as error:
             failed = outcome or Outcome(key)
             if isinstance(error, Pending) and not self._settings.patient:
-                failed.pending = error.msg
+                failed.pending, failed.awaits_turn = error.msg, isinstance(error, TurnPending)
             else:
                 failed.error, failed.failure = error.msg, error
             return failed

@@ -10,3 +10,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors impo
 
 class Pending(HostedKubernetesError):
     """Nothing more can be done now; the message says what for. To a caller that has waited in vain it is an error as any other."""
+
+
+class TurnPending(Pending):
+    """It is the turn of others."""

@@ -25,11 +25,11 @@ class Slots:
     """A limited number of turns, held by name. Safe to use from many threads.
 
     limit: how many; when it is a function, worked out when the first one is taken, and again when that is longer ago than hold_s.
-    hold_s: a turn that nobody gave back ends after so many seconds.
+    hold_s: a turn that nobody gave back ends after so many seconds. freed: is called when one was given back.
     """
 
-    def __init__(self, limit: int | Callable[[], int], *, hold_s: float = math.inf) -> None:
-        self._limit, self._hold_s = limit, hold_s
+    def __init__(self, limit: int | Callable[[], int], *, hold_s: float = math.inf, freed: Callable[[], None] = lambda: None) -> None:
+        self._limit, self._hold_s, self._freed = limit, hold_s, freed
         self._counted: tuple[int, float] | None = None
         self._counting = Lock()
         self._changed = Condition()
@@ -58,8 +58,10 @@ class Slots:
     def give_back(self, holder: str) -> None:
         """Let the next one begin; nothing when the holder has no turn."""
         with self._changed:
-            self._holders.pop(holder, None)
+            was_held = self._holders.pop(holder, None) is not None
             self._changed.notify_all()
+        if was_held:
+            self._freed()
 
     def is_held_by(self, holder: str) -> bool:
         with self._changed:

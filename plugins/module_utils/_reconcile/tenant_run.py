@@ -48,7 +48,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.obser
     secret_state,
 )
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.observed import Desired, Observed, secret_record
-from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.pending import Pending
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.pending import Pending, TurnPending
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.plan import Action, Barrier, Change, Cluster, Deferred, Plan
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.planner import plan as make_plan
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.secret_plan import plan_secrets
@@ -92,7 +92,8 @@ class Outcome:
 
     pods_problem: in check mode, why the pods are not as the Deployment says; "" when they are, or when there shall be none.
     paused: why it was left alone, which is what somebody wanted; "" when it was not.
-    pending: what is missing, when the call was not to wait for it; failure: what error is the text of.
+    pending: what is missing, when the call was not to wait for it; awaits_turn: whether that is a turn to start pods. failure: what error is
+    the text of.
     """
 
     tenant: str
@@ -103,6 +104,7 @@ class Outcome:
     pods_problem: str = ""
     paused: str = ""
     pending: str = ""
+    awaits_turn: bool = False
     error: str = ""
     failure: HostedKubernetesError | None = field(default=None, repr=False)
 
@@ -559,7 +561,10 @@ class TenantRun:
         try:
             self.context.starting.try_take(self.desired.tenant.key)
         except NoTurn as error:
-            raise self._pending(f"{error.limit} control planes may start at a time, these do: {', '.join(error.holders)}") from error
+            raise TurnPending(
+                f"TenantControlPlane {self.desired.tenant.key}: {error.limit} control planes may start at a time, these do: "
+                f"{', '.join(error.holders)}"
+            ) from error
 
     def _give_way(self, wanted: int) -> None:
         """Let others have this tenant's turns as soon as its pods are held up by what does not pass by itself."""

@@ -123,5 +123,5 @@ def test_only_so_many_start_at_a_time_and_nobody_is_held_up(home: Tenant, contro
     failure = {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": "exceeded quota"}
     generation = begun[0].live("Deployment")["metadata"]["generation"]
     begun[0].patch("Deployment", {"status": {"observedGeneration": generation, "conditions": [failure]}}, subresource="status")
-    eventually("the other one has its turn", lambda: other.get("Deployment"), 30)
+    eventually("the other one has its turn", lambda: other.get("Deployment"), 5)
     assert "exceeded quota" in condition(begun[0], "Ready")["message"]

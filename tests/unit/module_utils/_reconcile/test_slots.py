@@ -66,6 +66,17 @@ def test_a_turn_is_tried_for_without_waiting() -> None:
     assert slots.is_held_by("b")
 
 
+def test_who_gives_a_turn_back_is_told_of() -> None:
+    freed: list[int] = []
+    slots = Slots(1, freed=lambda: freed.append(1))
+    slots.try_take("a")
+    slots.give_back("b")
+    assert freed == []
+    slots.give_back("a")
+    slots.give_back("a")
+    assert freed == [1]
+
+
 def test_turns_that_nobody_gives_back_end_and_their_number_is_worked_out_again(monkeypatch: pytest.MonkeyPatch) -> None:
     now, limits = [100.0], [1, 2]
     monkeypatch.setattr(slots_module.time, "monotonic", lambda: now[0])
