@@ -82,9 +82,11 @@ def pod_of(tenant: Tenant, bundle: Path, directory: Path) -> Iterator[Client]:
                 return inside.get_raw("/readyz") == "ok"
             return False
 
-        with running(argv, directory / "tenant.log", is_ready):
+        with running(argv, directory / "tenant.log", is_ready) as process:
             say_ready(tenant, 1)
             yield inside
+            # It would serve for some seconds more, as it is told to.
+            process.kill()
 
 
 def test_a_tenant_wakes_and_is_kept_inside_too(home: Tenant, controller: Controller, bundle: Path, tmp_path: Path) -> None:
