@@ -106,27 +106,26 @@ class WholeView:
         field_selector: str | None = None,
         metadata_only: bool = False,
     ) -> ListResult:
-        return ListResult(self._selected(self._store(resource.kind, label_selector)), "")
+        return ListResult(self._selected(resource.kind, label_selector), "")
 
-    def _selected(self, store: Store[Any]) -> _Objects:
-        return store.all()
+    def _selected(self, kind: str, label_selector: str | None) -> _Objects:
+        return self._store(kind, label_selector).all()
 
 
 class TenantView(WholeView):
-    """A Reader of what belongs to one tenant: other objects of its lists are left out, so that no time is spent on them."""
+    """A Reader of what belongs to one tenant, whatever selector its lists are asked for with."""
 
     def __init__(self, store: Callable[[str, str | None], Store[Any]], key: TenantKey) -> None:
         super().__init__(store)
         self._key = key
 
-    def _selected(self, store: Store[Any]) -> _Objects:
-        if store.selection.kind == "Namespace":
-            found = [store.get(("", self._key[0]))]
-        elif store.selection == _TENANTS:
-            found = [store.get(self._key)]
-        else:
+    def _selected(self, kind: str, label_selector: str | None) -> _Objects:
+        selection = next(item for item in SELECTIONS if item.kind == kind)
+        store = self._store(kind, selection.label_selector)
+        if selection.label_selector:
             return store.of_tenant(self._key)
-        return [item for item in found if item is not None]
+        found = store.get(("", self._key[0]) if kind == "Namespace" else self._key)
+        return [] if found is None else [found]
 
 
 def _nothing(_obj: Json) -> None:

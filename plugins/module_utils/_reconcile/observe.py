@@ -68,7 +68,7 @@ SELECTIONS: Final = (
 
 
 def observe_management(reader: Reader, tenants: Sequence[TenantKey], *, served: bool = True) -> dict[TenantKey, Observed]:
-    """Return what the management cluster holds of each tenant. Tenants of one namespace are listed in it alone.
+    """Return what the management cluster holds of each tenant. Tenants of one namespace are listed in it alone, and one tenant by its name.
 
     reader: the API server, or a cache of the same lists (SELECTIONS).
     served: whether the resource definitions must be installed; without them there is no resource, and all else may be there.
@@ -76,8 +76,9 @@ def observe_management(reader: Reader, tenants: Sequence[TenantKey], *, served: 
     """
     namespaces = {namespace for namespace, _name in tenants}
     scope = namespaces.pop() if len(namespaces) == 1 else None
+    only = tenants[0][1] if len(tenants) == 1 else None
     with ThreadPoolExecutor(max_workers=4) as pool:
-        found_of = pool.map(lambda selection: _list(reader, selection, scope, served=served), SELECTIONS)
+        found_of = pool.map(lambda selection: _list(reader, selection, scope, only, served=served), SELECTIONS)
         answers = {selection.kind: items for selection, items in zip(SELECTIONS, found_of, strict=True)}
     unserved = frozenset(kind for kind, items in answers.items() if items is None)
     lists = {kind: items or [] for kind, items in answers.items()}
@@ -197,15 +198,19 @@ def observe_nodes(client: Client) -> dict[str, str]:
     return {node["metadata"]["name"]: ((node.get("status") or {}).get("nodeInfo") or {}).get("kubeletVersion", "") for node in nodes}
 
 
-def _list(reader: Reader, selection: Selection, scope: str | None, *, served: bool) -> list[Json] | None:
-    """The selected objects; None when the management cluster need not know their kind, and does not."""
-    is_namespace = selection.kind == "Namespace"
+def _list(reader: Reader, selection: Selection, scope: str | None, only: str | None, *, served: bool) -> list[Json] | None:
+    """The selected objects; None when the management cluster need not know their kind, and does not.
+
+    scope: of this namespace; only: of the tenant of this name.
+    """
+    is_namespace, labels = selection.kind == "Namespace", selection.label_selector
+    name = scope if is_namespace else only if selection.kind == "TenantControlPlane" else None
     try:
         return reader.list(
             selection.resource,
             namespace=None if is_namespace else scope,
-            label_selector=selection.label_selector,
-            field_selector=f"metadata.name={scope}" if is_namespace and scope else None,
+            label_selector=f"{labels},{names.LABEL_NAME}={only}" if labels and only else labels,
+            field_selector=f"metadata.name={name}" if name else None,
             metadata_only=selection.metadata_only,
         ).items
     except NotFoundError as error:

@@ -61,7 +61,12 @@ def gone(tenant: Tenant) -> None:
 
 def settled(controller: Controller) -> None:
     """Wait until nothing is left to look at, nor comes any more."""
-    eventually("the queue is empty", lambda: controller.queue.is_idle and not time.sleep(0.5) and controller.queue.is_idle)
+    eventually("the queue is empty", lambda: all(map(is_idle, [controller] * 10)))
+
+
+def is_idle(controller: Controller) -> bool:
+    time.sleep(0.05)
+    return controller.queue.is_idle
 
 
 def test_what_is_created_is_carried_out(kept: Tenant) -> None:

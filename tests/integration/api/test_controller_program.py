@@ -91,8 +91,8 @@ def says_what_it_does(program: Program, tenants: list[Tenant]) -> None:
         "rest_client_requests_total",
     ):
         assert f"\n{name}" in text, name
-    (line,) = [line for line in program.lines() if line.get("tenant") == tenants[0].key and "made 1 changes" in line["msg"]]
-    assert "Service first (create)" in line["msg"]
+    (told,) = [line["msg"] for line in program.lines() if line.get("tenant") == tenants[0].key and "made 1 changes" in line["msg"]]
+    assert "Service first (create)" in told
 
 
 @pytest.mark.parametrize(

@@ -63,15 +63,14 @@ def test_a_later_time_that_was_overtaken_does_not_count_any_more() -> None:
 
 def test_what_is_due_and_who_is_busy() -> None:
     schedule: Schedule[str] = Schedule()
-    assert schedule.is_idle
     for number, key in enumerate("abc"):
         schedule.add(key, number)
     assert schedule.depth(1) == 2
     assert schedule.take(1) == "a"
     assert schedule.depth(1) == 1
-    assert not schedule.is_idle
+    idle = [schedule.is_idle]
     schedule.done("a")
-    assert schedule.is_idle
+    assert [*idle, schedule.is_idle] == [False, True]
 
 
 def test_who_was_slow_stands_in_a_line_of_its_own_until_it_is_quick_again() -> None:

@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.datastore import DataStore, check
-from ansible_collections.hosted.kubernetes.plugins.module_utils._controller import store_pool
 from ansible_collections.hosted.kubernetes.plugins.module_utils._controller.store_pool import StorePool
 from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.errors import (
     DatastoreError,
@@ -68,7 +67,7 @@ def opener() -> Opener:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     now = [1000.0]
-    monkeypatch.setattr(store_pool.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
     return now
 
 

@@ -22,7 +22,7 @@ def resource(name: str, created: str, *, stored: bool = False, **spec: Any) -> J
     }
 
 
-SAME = {"dataStoreSchema": "same", "dataStoreUsername": "same"}
+SAME: dict[str, Any] = {"dataStoreSchema": "same", "dataStoreUsername": "same"}
 MORNING, NOON = "2026-01-01T08:00:00Z", "2026-01-01T12:00:00Z"
 
 

@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile import slots as slots_module
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.slots import NoTurn, Slots
 
 
@@ -79,7 +78,7 @@ def test_who_gives_a_turn_back_is_told_of() -> None:
 
 def test_turns_that_nobody_gives_back_end_and_their_number_is_worked_out_again(monkeypatch: pytest.MonkeyPatch) -> None:
     now, limits = [100.0], [1, 2]
-    monkeypatch.setattr(slots_module.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
     slots = Slots(lambda: limits.pop(0), hold_s=60)
     slots.try_take("a")
     now[0] += 59
