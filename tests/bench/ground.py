@@ -31,6 +31,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.client imp
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.connection import ConnectionOptions, connect
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.wait import wait_for, wait_until
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile import call
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.datastores import FreshOpener
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.observe import secret_state
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.stores import Stores
 from ansible_collections.hosted.kubernetes.tests.support.apiserver import prepare, running_prepared
@@ -190,7 +191,7 @@ class FinishedManifests:
             explain=lambda pods: f"{len(pods)} are still there",
         )
         share = f"{NAMESPACE}_{self._tenant}"
-        with Stores(client) as stores:
+        with Stores(client, FreshOpener(client)) as stores:
             stores.driver(STORE).delete_part(Isolation(share, share), KEYS)
 
     def _live(self) -> list[Json]:

@@ -16,6 +16,7 @@ import http.client
 import json
 import signal
 import ssl
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -118,11 +119,13 @@ def prepare(directory: Path, etcd: Etcd) -> ApiServer:
 
 
 @contextlib.contextmanager
-def running_prepared(bundle: Path, directory: Path, server: ApiServer, *, extra_flags: tuple[str, ...] = ()) -> Iterator[None]:
+def running_prepared(
+    bundle: Path, directory: Path, server: ApiServer, *, extra_flags: tuple[str, ...] = ()
+) -> Iterator[subprocess.Popen[bytes]]:
     """Run kube-apiserver with the files of prepare(); it is ready inside the block. Raises as running_api_server()."""
     argv = [str(binary(bundle, "kube-apiserver")), *server.flags, *extra_flags]
-    with running(argv, directory / "kube-apiserver.log", server.is_ready):
-        yield
+    with running(argv, directory / "kube-apiserver.log", server.is_ready) as process:
+        yield process
 
 
 def _flags(authority: Authority, directory: Path, port: int, etcd_url: str) -> list[str]:

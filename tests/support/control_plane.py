@@ -110,6 +110,16 @@ def prepared(bundle: Path, tmp_path: Path, changes: Changes, secrets: Secrets | 
         yield replace(prepared_on(_etcd_store(etcd), bundle, tmp_path, changes, secrets), etcd=etcd)
 
 
+def api_server_of(deployment: Json, contents: Mapping[str, Mapping[str, bytes]], bundle: Path, directory: Path) -> list[str]:
+    """The command of the kube-apiserver of a tenant's live Deployment, for this host, with its files below a directory.
+
+    contents: name → key → content of the Secrets and ConfigMaps of the tenant.
+    """
+    pod = deployment["spec"]["template"]["spec"]
+    container = next(item for item in pod["containers"] if item["name"] == "kube-apiserver")
+    return _argv(bundle, container, _files(pod, "kube-apiserver", _given(directory, [], contents), directory), 0)
+
+
 def _etcd_store(etcd: Etcd) -> Store:
     assert etcd.authority
     user = etcd.authority.client("tenants_acme")

@@ -147,7 +147,7 @@ def test_requirements_of_execution_environments_are_the_collections() -> None:
 
 def test_every_requirement_has_its_reason() -> None:
     reasons = (COLLECTION / "docs/dependencies.md").read_text(encoding="utf-8")
-    for file in ("requirements.txt", "requirements-dev.txt"):
+    for file in ("requirements.txt", "requirements-controller.txt", "requirements-dev.txt"):
         for line in (COLLECTION / file).read_text(encoding="utf-8").splitlines():
             name = re.match(r"[A-Za-z0-9_-]+", line)
             if name:

@@ -60,8 +60,8 @@ class _Neighbours:
 
     def of(self, definition: Json, live: Json | None) -> Iterator[Json]:
         """Those that have one of them in common with a definition, in order. Nothing is looked up before the first is asked for."""
-        claims = _claims(definition, share_of(definition, (live or {}).get("status")))
-        near = {key for claim in claims for key in self._by_claim[claim]} - {_key(definition)}
+        own = claims(definition, share_of(definition, (live or {}).get("status")))
+        near = {key for claim in own for key in self._by_claim[claim]} - {_key(definition)}
         for key in sorted(near, key=self._positions.__getitem__):
             yield self._tenants[key]
 
@@ -73,12 +73,13 @@ class _Neighbours:
     def _by_claim(self) -> dict[tuple[str, str | int], list[tuple[str, str]]]:
         found: dict[tuple[str, str | int], list[tuple[str, str]]] = defaultdict(list)
         for key, tenant in self._tenants.items():
-            for claim in _claims(tenant, share_of(tenant)):
+            for claim in claims(tenant, share_of(tenant)):
                 found[claim].append(key)
         return found
 
 
-def _claims(tenant: Json, share: Share) -> Iterator[tuple[str, str | int]]:
+def claims(tenant: Json, share: Share) -> Iterator[tuple[str, str | int]]:
+    """What only one tenant of a management cluster can have, as (what, which)."""
     yield "schema", share.schema
     yield "user", share.user
     yield from (("port", port) for port in node_ports(without_nulls(tenant.get("spec") or {})))

@@ -13,6 +13,7 @@ from __future__ import annotations
 import http.client
 import json
 import logging
+import math
 import random
 import socket
 import ssl
@@ -100,12 +101,13 @@ class _Exchange:
 class Client:
     """One API server, as one user. Safe to use from many threads; close() ends its watches too.
 
-    sleep: waits between retries; given by tests.
+    sleep: waits between retries; given by tests. listener: may be set, is told of each call, from any thread.
     """
 
     def __init__(self, access: Access, *, sleep: Callable[[float], None] = time.sleep) -> None:
         self.access = access
         self.transport = Transport(access, keep=_KEPT_CONNECTIONS)
+        self.listener: Callable[[Call], None] = lambda _call: None
         self._sleep = sleep
         self._calls: deque[Call] = deque(maxlen=_KEPT_CALLS)
         self._discovered: dict[tuple[str, str], Resource] = {}
@@ -227,9 +229,11 @@ class Client:
         resource_version: str | None = None,
         metadata_only: bool = False,
         timeout_s: float = 300,
+        silence_s: float = math.inf,
     ) -> Generator[Event]:
         """Yield events until timeout_s is over, the server ends the watch, or the client is closed.
 
+        silence_s: for how long the server may say nothing at all; it sends a bookmark about every minute.
         Without resource_version it begins with ADDED events for what is there. Raises GoneError when resource_version is
         too old (list again), UnreachableError when the connection breaks.
         """
@@ -244,7 +248,7 @@ class Client:
         path = _target(self.access.prefix + resource.path(namespace), params)
         headers = self._headers(_METADATA if metadata_only else None, None)
         # The server ends the watch; that it says nothing at all beyond that means that it is gone.
-        exchange = _Exchange("GET", path, None, headers, timeout_s + 15, may_repeat=True)
+        exchange = _Exchange("GET", path, None, headers, min(timeout_s + 15, silence_s), may_repeat=True)
         connection, response = self._answered(exchange)
         with self._lock:
             self._watched.add(connection)
@@ -357,6 +361,9 @@ class Client:
         except (http.client.HTTPException, OSError) as exc:
             connection.close()
             self._record(exchange, 0, started)
+            if isinstance(exc, TimeoutError):
+                # Whatever swallowed this one has swallowed the others, too.
+                self.transport.drop_idle()
             dropped = isinstance(exc, (http.client.RemoteDisconnected, ConnectionError, ssl.SSLEOFError))
             if kept and exchange.may_repeat and dropped:
                 return self._sent(exchange)
@@ -451,6 +458,7 @@ class Client:
     def _record(self, exchange: _Exchange, status: int, started: float) -> None:
         call = Call(exchange.method, exchange.path, status, (time.monotonic() - started) * 1000)
         self._calls.append(call)
+        self.listener(call)
         _log.debug("%s %s %d %.1f ms", call.method, call.path, call.status, call.ms)
 
     # Lists and watches

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Final
 
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.addresses import host_port
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import HostedKubernetesError
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.kubeconfig import KubeconfigContext, read_context
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json
@@ -44,6 +45,7 @@ _VARIABLES: Final[Mapping[str, str]] = {
 }
 # Leaving these out silently would act with other rights than meant.
 _NOT_SUPPORTED: Final = ("K8S_AUTH_IMPERSONATE_USER", "K8S_AUTH_IMPERSONATE_GROUPS", "K8S_AUTH_USERNAME", "K8S_AUTH_PASSWORD")
+SERVICE_ACCOUNT: Final = "/var/run/secrets/kubernetes.io/serviceaccount"
 _VERIFY: Final = "K8S_AUTH_VERIFY_SSL"
 _FALSE: Final = frozenset({"0", "f", "false", "n", "no", "off"})
 _HOST_ONLY: Final = ("api_key", "ca_cert", "client_cert", "client_key", "proxy", "tls_server_name")
@@ -111,6 +113,20 @@ def connect(options: ConnectionOptions, environ: Mapping[str, str] | None = None
     if resolved.options.kubeconfig:
         return Client(_access_from_file(resolved))
     return Client(_access_from_host(resolved))
+
+
+def connect_in_cluster(environ: Mapping[str, str] | None = None) -> Client:
+    """Return a client for the cluster that this pod runs in, as its service account; only for who says that it runs in a pod.
+
+    Source: https://kubernetes.io/docs/tasks/run-application/access-api-from-pod/. Raises ConnectionSettingsError outside of a pod.
+    """
+    environ = os.environ if environ is None else environ
+    origin, directory = "service account of this pod", Path(SERVICE_ACCOUNT)
+    host, port = environ.get("KUBERNETES_SERVICE_HOST"), environ.get("KUBERNETES_SERVICE_PORT")
+    if not host or not port:
+        raise ConnectionSettingsError(f"{origin}: KUBERNETES_SERVICE_HOST and _PORT are not set, so this is no pod; give a kubeconfig")
+    ca = read_file(directory / "ca.crt", f"{origin}: CA certificate")
+    return Client(Access(f"https://{host_port(host, int(port))}", origin, ca=ca, credentials=TokenFile(directory / "token", origin)))
 
 
 def client_from_kubeconfig(

@@ -129,11 +129,15 @@ class Transport:
         else:
             self._idle.append(connection)
 
-    def close(self) -> None:
-        self._closed = True
+    def drop_idle(self) -> None:
+        """Close the connections that are kept."""
         with contextlib.suppress(IndexError):
             while True:
                 self._idle.pop().close()
+
+    def close(self) -> None:
+        self._closed = True
+        self.drop_idle()
 
     def _connect(self, timeout_s: float) -> socket.socket:
         host, port = self.access.resolve_to or (self.access.host, self.access.port)

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api import datastore as api
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api import names
@@ -34,6 +34,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.driv
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.client import Client
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.errors import ConflictError, NotFoundError
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.portforward import PortForward
+from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.reader import Reader
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.wait import wait_for
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile import fields
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.fields import FieldChange
@@ -80,6 +81,35 @@ def open_store(client: Client, datastore: DataStore, *, direct: bool = False, ti
             yield OpenStore(datastore, credentials, driver)
         finally:
             driver.close()
+
+
+class Opener(Protocol):
+    """How stores are opened: each anew, or as connections that are kept from call to call. Safe to use from several threads."""
+
+    def open(self, datastore: DataStore) -> contextlib.AbstractContextManager[OpenStore]:
+        """A store to use inside a `with` block. Raises MissingCredentialError, DatastoreError."""
+
+    def trust(self, name: str) -> None:
+        """The store has answered."""
+
+    def distrust(self, name: str, error: errors.DatastoreError) -> None:
+        """What was done with that store failed, so that a connection to it is not to be used again."""
+
+
+class FreshOpener:
+    """Opens each store anew. direct: the caller runs inside the management cluster and needs no port-forwards."""
+
+    def __init__(self, client: Client, *, direct: bool = False) -> None:
+        self._client, self._direct = client, direct
+
+    def open(self, datastore: DataStore) -> contextlib.AbstractContextManager[OpenStore]:
+        return open_store(self._client, datastore, direct=self._direct)
+
+    def trust(self, name: str) -> None:
+        """Nothing is kept."""
+
+    def distrust(self, name: str, error: errors.DatastoreError) -> None:
+        """Nothing is kept."""
 
 
 def find_datastore(client: Client, name: str) -> DataStore:
@@ -194,24 +224,42 @@ class ObservedStore:
         return None
 
 
-def observe(client: Client, definition: Json, *, default: str = api.DEFAULT_NAME) -> ObservedStore:
-    """Look at a DataStore, the tenants that use it, and the store itself. Raises InvalidError naming the fields that are wrong."""
+def observe(
+    client: Client,
+    definition: Json,
+    *,
+    default: str = api.DEFAULT_NAME,
+    reader: Reader | None = None,
+    opener: Opener | None = None,
+    used_by: Sequence[str] | None = None,
+) -> ObservedStore:
+    """Look at a DataStore, the tenants that use it, and the store itself. Raises InvalidError naming the fields that are wrong.
+
+    reader: where DataStores and tenants are read, by default the API server. opener: how the store is opened, by default anew.
+    used_by: the tenants that use it, when they are known already.
+    """
+    reader = reader or client
     name = (definition.get("metadata") or {}).get("name")
-    live = client.get(resource_of(api.KIND), name) if isinstance(name, str) and name else None
+    live = reader.get(resource_of(api.KIND), name) if isinstance(name, str) and name else None
     datastore = api.check(definition, live)
-    observed = ObservedStore(datastore, live, users(client, datastore.name, default), served=_is_served(client, live))
-    return probe(client, observed)
+    using = users(reader, datastore.name, default) if used_by is None else tuple(sorted(used_by))
+    observed = ObservedStore(datastore, live, using, served=_is_served(reader, live))
+    return probe(client, observed, opener=opener)
 
 
-def probe(client: Client, observed: ObservedStore, *, timeout_s: float = 5.0) -> ObservedStore:
+def probe(client: Client, observed: ObservedStore, *, opener: Opener | None = None) -> ObservedStore:
     """Ask the store (again) and return what is known then; a store that fails is a finding, not an error."""
+    opener = opener or FreshOpener(client)
     fresh = replace(observed, problems=(), probe=None, error=None)
     try:
-        with open_store(client, observed.definition, timeout_s=timeout_s) as store:
-            return replace(fresh, probe=store.driver.probe())
+        with opener.open(observed.definition) as store:
+            found = replace(fresh, probe=store.driver.probe())
+        opener.trust(observed.definition.name)
+        return found
     except api.MissingCredentialError as error:
         return replace(fresh, problems=tuple(error.result["problems"]))
     except errors.DatastoreError as error:
+        opener.distrust(observed.definition.name, error)
         return replace(fresh, error=error)
 
 
@@ -227,10 +275,10 @@ def probe_until_ready(
     return observed
 
 
-def users(client: Client, name: str, default: str = api.DEFAULT_NAME) -> tuple[str, ...]:
+def users(reader: Reader, name: str, default: str = api.DEFAULT_NAME) -> tuple[str, ...]:
     """Return which TenantControlPlanes use a DataStore."""
     try:
-        return api.used_by(name, client.list(resource_of("TenantControlPlane")).items, default)
+        return api.used_by(name, reader.list(resource_of("TenantControlPlane")).items, default)
     except NotFoundError:
         return ()
 
@@ -418,11 +466,11 @@ def _write(client: Client, datastore: DataStore) -> Json:
         raise HostedKubernetesError(f"{api.KIND} {datastore.name}: {error.msg}; leave that field to it, or remove it there") from error
 
 
-def _is_served(client: Client, live: Json | None) -> bool:
+def _is_served(reader: Reader, live: Json | None) -> bool:
     if live is not None:
         return True
     try:
-        client.list(resource_of(api.KIND), metadata_only=True)
+        reader.list(resource_of(api.KIND), metadata_only=True)
     except NotFoundError:
         return False
     return True

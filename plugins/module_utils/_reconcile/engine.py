@@ -9,6 +9,7 @@ parallel. A tenant that needs nothing takes no Lease and writes nothing.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -24,13 +25,15 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors impo
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json, ObjectRef, resource_of
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.share import share_of
 from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.driver import Isolation
+from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.errors import DatastoreError
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.client import Client
+from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.reader import Reader
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.wait import wait_until
-from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.datastores import record_use, wait_gone
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.datastores import FreshOpener, Opener, record_use, wait_gone
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.deletion import Absent, plan_absent
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.execute import Clients, Executor
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.facts import isolation_of
-from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.lease import TenantLease
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.lease import Sightings, TenantLease
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.observe import observe_management, read_datastore_configs
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.observed import (
     DatastoreView,
@@ -39,10 +42,12 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.obser
     is_paused,
     restore_problem,
 )
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.pending import Pending, TurnPending
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.placement import place
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.plan import Barrier, Cluster, Plan
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.replicas import settle
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.slots import Slots
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.starting import LONGEST_START_S
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.status import ready_condition
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.stores import Stores
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.tenant_run import Context, Outcome, TenantRun
@@ -56,36 +61,48 @@ class Settings:
     """How a call works. holder: who we are, for Leases. max_starting: API servers that start at a time; 0 derives it.
 
     wait_exposed: with wait, whether published endpoints must answer from here too. say: is told, from any thread, what the user must know;
-    tell: the phases of each tenant that is being changed.
+    tell: the phases of each tenant that is being changed. patient: whether to wait for what is missing (timeout_s); otherwise a call makes
+    what can be made now, and its outcomes say what is pending. turn_freed: is told when there is a turn to start pods again.
     """
 
     holder: str
     check: bool = False
     wait: bool = True
     wait_exposed: bool = True
+    patient: bool = True
     timeout_s: float = 300
     max_starting: int = 0
     now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
     say: Callable[[str], None] = field(default=lambda _text: None)
     tell: Callable[[str], None] = field(default=lambda _text: None)
+    turn_freed: Callable[[], None] = field(default=lambda: None)
     after_change: Callable[[int], None] = field(default=lambda _count: None)
 
 
 class Engine:
-    """Works on the tenants of one management cluster."""
+    """Works on the tenants of one management cluster.
 
-    def __init__(self, client: Client, settings: Settings) -> None:
+    opener: how datastores are opened; by default anew with each call. Safe to use from several threads, about different tenants.
+    """
+
+    def __init__(self, client: Client, settings: Settings, opener: Opener | None = None) -> None:
         self._client, self._settings = client, settings
+        self._opener = opener or FreshOpener(client)
         self._executor = Executor(settings.now, settings.after_change)
+        # Who does not wait for pods to start cannot say either when they have.
+        hold_s = math.inf if settings.patient else LONGEST_START_S
+        self._starting = Slots(settings.max_starting or self._free_processors, hold_s=hold_s, freed=settings.turn_freed)
+        self._sightings: Sightings = {}
 
-    def present(self, tenants: Sequence[Desired]) -> list[Outcome]:
+    def present(self, tenants: Sequence[Desired], reader: Reader | None = None) -> list[Outcome]:
         """Make tenants what their definitions say; in check mode say what that would change. One outcome per tenant.
 
         A tenant that fails does not hold up the others: its outcome carries the error. One that is paused is left alone.
+        reader: where it is looked whether there is anything to do, by default the API server; what is to be changed is looked at there anew.
         """
-        started = time.monotonic()
-        with Stores(self._client) as stores:
-            context, jobs = self._context(stores), self._jobs(stores, tenants)
+        started, reader = time.monotonic(), reader or self._client
+        with Stores(reader, self._opener) as stores:
+            context, jobs = self._context(stores), self._jobs(stores, tenants, reader)
             placed = [desired for desired, _observed in jobs]
             spent = time.monotonic() - started
             # A thread for each, since one that only waits for its pods lets another have its turn.
@@ -94,12 +111,15 @@ class Engine:
             for outcome in outcomes:
                 outcome.durations["observe"] = round(spent, 3)
             self._record_use(stores, present=placed)
+            for outcome in outcomes:
+                if isinstance(outcome.failure, DatastoreError):
+                    stores.distrust(outcome.failure)
         return outcomes
 
     def look(self, tenants: Sequence[Desired], describe: Callable[[TenantRun], Json]) -> list[Json]:
         """Observe tenants together and let `describe` look at each, several at a time. Nothing is changed."""
-        with Stores(self._client) as stores:
-            context, jobs = self._context(stores), self._jobs(stores, tenants)
+        with Stores(self._client, self._opener) as stores:
+            context, jobs = self._context(stores), self._jobs(stores, tenants, self._client)
 
             def described(job: tuple[Desired, Observed]) -> Json:
                 with TenantRun(context, *job) as run:
@@ -114,9 +134,9 @@ class Engine:
 
         def remove(absent: Absent) -> Outcome:
             deletion = _Deletion(self._client, self._settings, self._executor, stores, self._lease, absent)
-            return _guarded(absent.key, lambda: deletion.run(observed[absent.namespace, absent.name]))
+            return self._guarded(absent.key, lambda: deletion.run(observed[absent.namespace, absent.name]))
 
-        with Stores(self._client) as stores:
+        with Stores(self._client, self._opener) as stores:
             with ThreadPoolExecutor(max_workers=min(_TENANTS_AT_ONCE, len(tenants) or 1)) as pool:
                 outcomes = list(pool.map(remove, tenants))
             self._record_use(stores, absent=tenants)
@@ -126,7 +146,7 @@ class Engine:
         context.working.take(desired.tenant.key)
         try:
             with TenantRun(context, desired, observed) as run:
-                outcome = _guarded(desired.tenant.key, lambda: self._run(run), run.outcome)
+                outcome = self._guarded(desired.tenant.key, lambda: self._run(run), run.outcome)
             if not self._settings.check and (outcome.changes or outcome.error):
                 context.tell(f"{desired.tenant.key}: {outcome.error or 'done'}")
             return outcome
@@ -155,6 +175,9 @@ class Engine:
             return run.outcome
         if not plan:
             self._converge(run, may_change=False)
+        elif not (self._settings.patient or plan.runnable()):
+            # Nobody has to be kept away from what comes by itself.
+            self._converge(run)
         if plan := run.plan():
             run.make_namespace(plan)
             with self._lease(run.desired.tenant.namespace, run.desired.tenant.name) as lease:
@@ -182,7 +205,14 @@ class Engine:
     def _lease(self, namespace: str, name: str) -> TenantLease:
         settings = self._settings
         return TenantLease(
-            self._client, namespace, name, holder=settings.holder, now=settings.now, wait_s=settings.timeout_s, say=settings.say
+            self._client,
+            namespace,
+            name,
+            holder=settings.holder,
+            now=settings.now,
+            wait_s=settings.timeout_s if settings.patient else 0,
+            say=settings.say,
+            sightings=self._sightings,
         )
 
     def _context(self, stores: Stores) -> Context:
@@ -198,8 +228,9 @@ class Engine:
             tell=self._settings.tell,
             deadline=time.monotonic() + self._settings.timeout_s,
             working=Slots(_TENANTS_AT_ONCE),
-            starting=Slots(self._settings.max_starting or self._free_processors),
+            starting=self._starting,
             wait_exposed=self._settings.wait_exposed,
+            patient=self._settings.patient,
         )
 
     def _free_processors(self) -> int:
@@ -207,9 +238,9 @@ class Engine:
         nodes, pods = (self._client.list(resource_of(kind)).items for kind in ("Node", "Pod"))
         return max(_FEWEST_STARTING, int(free_processors(nodes, pods)))
 
-    def _jobs(self, stores: Stores, tenants: Sequence[Desired]) -> list[tuple[Desired, Observed]]:
+    def _jobs(self, stores: Stores, tenants: Sequence[Desired], reader: Reader) -> list[tuple[Desired, Observed]]:
         """Each tenant with what was observed of it, its share of the datastore included."""
-        observed = observe_management(self._client, [_key(desired) for desired in tenants])
+        observed = observe_management(reader, [_key(desired) for desired in tenants])
         tenants = [settle(desired, observed[_key(desired)]) for desired in tenants]
         tenants = place(self._client, stores, tenants, observed)
         observed = self._with_stores(stores, tenants, observed)
@@ -247,9 +278,21 @@ class Engine:
         }
         return {**observed, **read_datastore_configs(self._client, {key: observed[key] for key in asked})}
 
+    def _guarded(self, key: str, run: Callable[[], Outcome], outcome: Outcome | None = None) -> Outcome:
+        """Turn the failure of one tenant into its outcome, so that the others go on."""
+        try:
+            return run()
+        except HostedKubernetesError as error:
+            failed = outcome or Outcome(key)
+            if isinstance(error, Pending) and not self._settings.patient:
+                failed.pending, failed.awaits_turn = error.msg, isinstance(error, TurnPending)
+            else:
+                failed.error, failed.failure = error.msg, error
+            return failed
+
     def _record_use(self, stores: Stores, present: Iterable[Desired] = (), absent: Iterable[Absent] = ()) -> None:
-        """Keep status.usedBy of the stores true, also when an earlier run was killed before it did."""
-        if self._settings.check:
+        """Keep status.usedBy of the stores true, also when an earlier run was killed before it did. Who stays does so by watching."""
+        if self._settings.check or not self._settings.patient:
             return
         recorded, gone = stores.recorded_users(), {item.key for item in absent}
         wrong = {name for name, users in recorded.items() if gone & users}
@@ -316,6 +359,9 @@ class _Deletion:
 
     def _wait_gone(self, observed: Observed, deadline: float) -> Observed:
         """Wait until no control-plane pod is left: only then nobody writes to the datastore any more."""
+        if observed.pods and not self.settings.patient:
+            left = ", ".join(pod["metadata"]["name"] for pod in observed.pods)
+            raise Pending(f"TenantControlPlane {self.absent.key}: pods are still ending: {left}")
         wait_until(
             self.client,
             resource_of("Pod"),
@@ -359,19 +405,13 @@ class _Deletion:
         for change in self._plan(observed):
             if change.cluster is Cluster.DATASTORE:
                 raise HostedKubernetesError(f"TenantControlPlane {self.absent.key}: {change.object} is there again; run again")
-            wait_gone(self.client, change.object, timeout_s=deadline - time.monotonic())
+            if self.settings.patient:
+                wait_gone(self.client, change.object, timeout_s=deadline - time.monotonic())
+        if observed.resource is not None and not self.settings.patient:
+            held = ", ".join(observed.resource["metadata"].get("finalizers") or [])
+            raise Pending(f"TenantControlPlane {self.absent.key}: nothing of it is left but the resource, held by finalizers {held}")
         if observed.resource is not None:
             wait_gone(self.client, ObjectRef.of(observed.resource), timeout_s=deadline - time.monotonic())
-
-
-def _guarded(key: str, run: Callable[[], Outcome], outcome: Outcome | None = None) -> Outcome:
-    """Turn the failure of one tenant into its outcome, so that the others go on."""
-    try:
-        return run()
-    except HostedKubernetesError as error:
-        failed = outcome or Outcome(key)
-        failed.error = error.msg
-        return failed
 
 
 def _key(desired: Desired) -> tuple[str, str]:

@@ -24,12 +24,13 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._api.kubeconfig_
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json, ObjectRef, resource_of
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.client import Client
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.errors import ConflictError, NotFoundError
+from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.reader import Reader
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile import generator_plan as pure
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile import status as status_of
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.datastores import wait_gone
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.execute import Executor
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.generator_plan import Fleet, GeneratorPlan, Key, Wanted
-from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.observe import not_served, secret_state
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.observe import Selection, not_served, secret_state
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.observed import is_paused
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.plan import Action, Change, plan_diff
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.secret_plan import secret_manifest
@@ -79,11 +80,25 @@ class Outcome:
     error: str = ""
 
 
-def run(client: Client, request: Request, settings: Settings) -> Json:
-    """Do it and return the module's result. Raises HostedKubernetesError when anything failed, with the results of all generators."""
+SELECTIONS: Final = (
+    # What stands in a later list was there when a Secret that belongs to it was made.
+    Selection("Secret", names.LABEL_MANAGED_BY, metadata_only=True),
+    Selection(KIND),
+    Selection("TenantControlPlane"),
+    Selection("Namespace", metadata_only=True),
+    Selection("Secret", f"{names.PROJECT_SELECTOR},{names.LABEL_COMPONENT}=ca", metadata_only=True),
+)
+"""What is looked at: one LIST each, the first one before the others."""
+
+
+def run(client: Client, request: Request, settings: Settings, reader: Reader | None = None) -> Json:
+    """Do it and return the module's result. Raises HostedKubernetesError when anything failed, with the results of all generators.
+
+    reader: where it is looked first, by default the API server; each write names the version that was seen there.
+    """
     given = api.check(request.definition) if request.definition is not None and not request.absent else None
     name = _name(request)
-    work = _Work(client, settings)
+    work = _Work(client, settings, reader or client)
     stored = work.observe(served=not request.absent)
     if request.absent:
         outcomes = [work.guarded(name, partial(work.remove, live=stored.get(name)))]
@@ -116,26 +131,17 @@ def _name(request: Request) -> str:
 class _Work:
     """The generators of one call, one after the other; what is learned of Secrets for one serves the next."""
 
-    def __init__(self, client: Client, settings: Settings) -> None:
-        self._client, self._settings = client, settings
+    def __init__(self, client: Client, settings: Settings, reader: Reader) -> None:
+        self._client, self._settings, self._reader = client, settings, reader
         self._fleet = Fleet()
         self._executor = Executor(settings.now, settings.after_change)
 
     def observe(self, *, served: bool) -> dict[str, Json]:
-        """Look at everything; return the stored generators by name. served: whether the resource definitions must be installed.
-
-        Secrets come first: what stands in a later list was there when a Secret that belongs to it was made.
-        """
-        kept = self._list("Secret", label_selector=names.LABEL_MANAGED_BY, metadata_only=True)
-        authorities = f"{names.PROJECT_SELECTOR},{names.LABEL_COMPONENT}=ca"
-        calls: Sequence[Callable[[], list[Json]]] = (
-            lambda: self._list(KIND, served=served),
-            lambda: self._list("TenantControlPlane", served=served),
-            lambda: self._list("Namespace", metadata_only=True),
-            lambda: self._list("Secret", label_selector=authorities, metadata_only=True),
-        )
-        with ThreadPoolExecutor(max_workers=len(calls)) as pool:
-            generators, tenants, namespaces, signers = pool.map(lambda call: call(), calls)
+        """Look at everything; return the stored generators by name. served: whether the resource definitions must be installed."""
+        first, *others = SELECTIONS
+        kept = self._list(first, served=True)
+        with ThreadPoolExecutor(max_workers=len(others)) as pool:
+            generators, tenants, namespaces, signers = pool.map(lambda selection: self._list(selection, served=served), others)
         self._fleet = Fleet(
             tenants={_key(item): item for item in tenants},
             namespaces={item["metadata"]["name"]: item["metadata"].get("labels") or {} for item in namespaces},
@@ -243,10 +249,10 @@ class _Work:
             return None
         return SecretState(found["metadata"]) if metadata_only else secret_state(found, None)
 
-    def _list(self, kind: str, *, served: bool = True, label_selector: str | None = None, metadata_only: bool = False) -> list[Json]:
-        resource = resource_of(kind)
+    def _list(self, selection: Selection, *, served: bool) -> list[Json]:
+        resource = selection.resource
         try:
-            return self._client.list(resource, label_selector=label_selector, metadata_only=metadata_only).items
+            return self._reader.list(resource, label_selector=selection.label_selector, metadata_only=selection.metadata_only).items
         except NotFoundError as error:
             if served:
                 raise not_served(resource) from error

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
@@ -27,28 +27,59 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._api.secret_data
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.tenant_control_plane import TenantControlPlane
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.client import Client
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.errors import NotFoundError
+from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.reader import Reader
 from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.tenant.objects import LISTED_KINDS, READ_OBJECTS
 from ansible_collections.hosted.kubernetes.plugins.module_utils._pki.keys import PkiError
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.observed import ImagePull, Observed, OwnAuthority, secret_record
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.secrets import SecretState, own_authority
 
 TenantKey = tuple[str, str]  # namespace, name
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which objects of one kind are looked at. metadata_only: their content is not.
+
+    optional: a management cluster need not have a definition of the kind.
+    """
+
+    kind: str
+    label_selector: str | None = None
+    metadata_only: bool = False
+    optional: bool = False
+
+    @property
+    def resource(self) -> Resource:
+        return resource_of(self.kind)
+
+
 _OBJECT_KINDS: Final = ("Service", "Ingress", "TLSRoute", "ConfigMap", "Deployment", "NetworkPolicy", "PodDisruptionBudget", "Pod")
-# Kinds of definitions that a management cluster need not have.
-_OPTIONAL_KINDS: Final = frozenset({"TLSRoute"})
+SELECTIONS: Final = (
+    Selection("Namespace", metadata_only=True),
+    Selection("TenantControlPlane"),
+    Selection("Secret", names.PROJECT_SELECTOR, metadata_only=True),
+    # Pods carry the labels of their Deployment's template, which another system may have written.
+    *(
+        Selection(kind, names.LABEL_NAME if kind == "Pod" else names.PROJECT_SELECTOR, optional=kind == "TLSRoute")
+        for kind in _OBJECT_KINDS
+    ),
+)
+"""What is looked at in the management cluster: one LIST each, or one watch."""
 
 
-def observe_management(client: Client, tenants: Sequence[TenantKey], *, served: bool = True) -> dict[TenantKey, Observed]:
-    """Return what the management cluster holds of each tenant. Tenants of one namespace are listed in it alone.
+def observe_management(reader: Reader, tenants: Sequence[TenantKey], *, served: bool = True) -> dict[TenantKey, Observed]:
+    """Return what the management cluster holds of each tenant. Tenants of one namespace are listed in it alone, and one tenant by its name.
 
+    reader: the API server, or a cache of the same lists (SELECTIONS).
     served: whether the resource definitions must be installed; without them there is no resource, and all else may be there.
     Raises ApiError; HostedKubernetesError when the resource definitions are not installed.
     """
     namespaces = {namespace for namespace, _name in tenants}
     scope = namespaces.pop() if len(namespaces) == 1 else None
-    kinds = ("Namespace", "TenantControlPlane", "Secret", *_OBJECT_KINDS)
+    only = tenants[0][1] if len(tenants) == 1 else None
     with ThreadPoolExecutor(max_workers=4) as pool:
-        answers = dict(zip(kinds, pool.map(lambda kind: _list(client, kind, scope, served=served), kinds), strict=True))
+        found_of = pool.map(lambda selection: _list(reader, selection, scope, only, served=served), SELECTIONS)
+        answers = {selection.kind: items for selection, items in zip(SELECTIONS, found_of, strict=True)}
     unserved = frozenset(kind for kind, items in answers.items() if items is None)
     lists = {kind: items or [] for kind, items in answers.items()}
     found = {item["metadata"]["name"]: item for item in lists["Namespace"]}
@@ -167,26 +198,25 @@ def observe_nodes(client: Client) -> dict[str, str]:
     return {node["metadata"]["name"]: ((node.get("status") or {}).get("nodeInfo") or {}).get("kubeletVersion", "") for node in nodes}
 
 
-def _list(client: Client, kind: str, scope: str | None, *, served: bool) -> list[Json] | None:
-    """The objects of a kind; None when the management cluster need not know it, and does not."""
-    resource = resource_of(kind)
+def _list(reader: Reader, selection: Selection, scope: str | None, only: str | None, *, served: bool) -> list[Json] | None:
+    """The selected objects; None when the management cluster need not know their kind, and does not.
+
+    scope: of this namespace; only: of the tenant of this name.
+    """
+    is_namespace, labels = selection.kind == "Namespace", selection.label_selector
+    name = scope if is_namespace else only if selection.kind == "TenantControlPlane" else None
     try:
-        return _list_resource(client, resource, scope)
+        return reader.list(
+            selection.resource,
+            namespace=None if is_namespace else scope,
+            label_selector=f"{labels},{names.LABEL_NAME}={only}" if labels and only else labels,
+            field_selector=f"metadata.name={name}" if name else None,
+            metadata_only=selection.metadata_only,
+        ).items
     except NotFoundError as error:
-        if kind in _OPTIONAL_KINDS or (kind == "TenantControlPlane" and not served):
+        if selection.optional or (selection.kind == "TenantControlPlane" and not served):
             return None
-        raise not_served(resource) from error
-
-
-def _list_resource(client: Client, resource: Resource, scope: str | None) -> list[Json]:
-    if resource.kind == "Namespace":
-        fields = f"metadata.name={scope}" if scope else None
-        return client.list(resource, field_selector=fields, metadata_only=True).items
-    if resource.kind == "TenantControlPlane":
-        return client.list(resource, namespace=scope).items
-    metadata_only = resource.kind == "Secret"
-    selector = names.LABEL_NAME if resource.kind == "Pod" else names.PROJECT_SELECTOR
-    return client.list(resource, namespace=scope, label_selector=selector, metadata_only=metadata_only).items
+        raise not_served(selection.resource) from error
 
 
 def _key(item: Json) -> TenantKey:

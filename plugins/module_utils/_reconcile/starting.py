@@ -21,7 +21,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.client imp
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.wait import Objects, WaitTimeout, wait_for, wait_until
 
 # Starting costs 4 to 5 CPU-seconds; who is not ready after this does not work, but waits for something.
-_LONGEST_START_S: Final = 120.0
+LONGEST_START_S: Final = 120.0
 
 
 def is_held_up(client: Client, namespace: str, name: str, *, before: Collection[str], wanted: int, deadline: float) -> bool:
@@ -29,7 +29,7 @@ def is_held_up(client: Client, namespace: str, name: str, *, before: Collection[
 
     before: uids of the pods that were there before. deadline: on the clock of time.monotonic(). Raises ApiError.
     """
-    deadline = min(deadline, time.monotonic() + _LONGEST_START_S)
+    deadline = min(deadline, time.monotonic() + LONGEST_START_S)
 
     def new(pods: Objects) -> list[Json]:
         return [pod for pod in pods.values() if pod["metadata"]["uid"] not in before]

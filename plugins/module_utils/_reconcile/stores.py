@@ -19,20 +19,23 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.driv
     IsolationState,
 )
 from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.errors import DatastoreError
-from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.client import Client
+from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.reader import Reader
 from ansible_collections.hosted.kubernetes.plugins.module_utils._pki.keys import KeyPair
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.datastores import (
+    Opener,
     OpenStore,
-    open_store,
 )
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.observed import DatastoreView
 
 
 class Stores:
-    """Use inside a `with` block, which closes what was opened. Safe to use from several threads."""
+    """Use inside a `with` block, which closes what was opened. Safe to use from several threads.
 
-    def __init__(self, client: Client) -> None:
-        self._client = client
+    reader: where DataStores are read.
+    """
+
+    def __init__(self, reader: Reader, opener: Opener) -> None:
+        self._reader, self._opener = reader, opener
         self._stack = ExitStack()
         self._open: dict[str, OpenStore | HostedKubernetesError | None] = {}
         self._users: dict[str, frozenset[str]] = {}
@@ -71,12 +74,19 @@ class Stores:
         try:
             states = store.driver.observe(isolations, detailed=detailed, keys=keys)
         except DatastoreError as error:
+            self._opener.distrust(name, error)
             return {isolation: _view(store, None, error.msg) for isolation in isolations}
+        self._opener.trust(name)
         return {isolation: _view(store, states[isolation.schema], "") for isolation in isolations}
 
     def recorded_users(self) -> Mapping[str, frozenset[str]]:
         """Of each store that was asked for and exists: the tenants (namespace/name) in status.usedBy as it was read then."""
         return self._users
+
+    def distrust(self, error: DatastoreError) -> None:
+        """Something that was done with one of them failed."""
+        for name in tuple(self._open):
+            self._opener.distrust(name, error)
 
     def _get(self, name: str) -> OpenStore | HostedKubernetesError | None:
         with self._lock:
@@ -85,12 +95,12 @@ class Stores:
             return self._open[name]
 
     def _opened(self, name: str) -> OpenStore | HostedKubernetesError | None:
-        live = self._client.get(resource_of(KIND), name)
+        live = self._reader.get(resource_of(KIND), name)
         if live is None:
             return None
         self._users[name] = frozenset((live.get("status") or {}).get("usedBy") or ())
         try:
-            return self._stack.enter_context(open_store(self._client, check(live)))
+            return self._stack.enter_context(self._opener.open(check(live)))
         except (DatastoreError, InvalidError, MissingCredentialError) as error:
             return error
 

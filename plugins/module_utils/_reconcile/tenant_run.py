@@ -15,11 +15,17 @@ from typing import Final
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api import names
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.addresses import host_port
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import HostedKubernetesError
-from ansible_collections.hosted.kubernetes.plugins.module_utils._api.readiness import deployment_problem, pod_counts
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.readiness import (
+    deployment_problem,
+    pod_counts,
+    pods_are_refused,
+    will_not_start,
+)
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json, ObjectRef, resource_of
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.share import overrides_of
 from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.driver import Driver
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.client import Client, ListResult
+from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.errors import ConflictError
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.wait import WaitTimeout, wait_for, wait_until
 from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.tenant.objects import REFERENCE_GUARDS
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile import placement, templates, upgrade
@@ -42,6 +48,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.obser
     secret_state,
 )
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.observed import Desired, Observed, secret_record
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.pending import Pending, TurnPending
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.plan import Action, Barrier, Change, Cluster, Deferred, Plan
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.planner import plan as make_plan
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.secret_plan import plan_secrets
@@ -63,6 +70,7 @@ class Context:
 
     working: whose turn it is at all; starting: whose new pods may start.
     wait_exposed: whether a published endpoint must answer from here, or is looked at once.
+    patient: whether to wait for what is missing, or to raise Pending.
     """
 
     client: Client
@@ -75,6 +83,7 @@ class Context:
     working: Slots
     starting: Slots
     wait_exposed: bool = True
+    patient: bool = True
 
 
 @dataclass
@@ -83,6 +92,8 @@ class Outcome:
 
     pods_problem: in check mode, why the pods are not as the Deployment says; "" when they are, or when there shall be none.
     paused: why it was left alone, which is what somebody wanted; "" when it was not.
+    pending: what is missing, when the call was not to wait for it; awaits_turn: whether that is a turn to start pods. failure: what error is
+    the text of.
     """
 
     tenant: str
@@ -92,7 +103,10 @@ class Outcome:
     status: Json = field(default_factory=dict)
     pods_problem: str = ""
     paused: str = ""
+    pending: str = ""
+    awaits_turn: bool = False
     error: str = ""
+    failure: HostedKubernetesError | None = field(default=None, repr=False)
 
 
 class TenantRun:
@@ -117,7 +131,8 @@ class TenantRun:
         return self
 
     def __exit__(self, *_exception: object) -> None:
-        self._started()
+        if self.context.patient or not self._is_starting:
+            self._started()
         self._stack.close()
 
     @property
@@ -279,8 +294,14 @@ class TenantRun:
 
     def _patch_status(self, patch: Json) -> None:
         if patch and self.observed.resource:
-            reference = ObjectRef.of(self.observed.resource)
-            live = self.context.client.merge_patch(reference, {"status": patch}, subresource="status")
+            reference, body = ObjectRef.of(self.observed.resource), {"status": patch}
+            if not self.context.patient:
+                # What it differs from may come from a cache, and somebody else may have the Lease.
+                body["metadata"] = {"resourceVersion": self.observed.resource["metadata"]["resourceVersion"]}
+            try:
+                live = self.context.client.merge_patch(reference, body, subresource="status")
+            except ConflictError as error:
+                raise Pending(f"TenantControlPlane {self.desired.tenant.key}: was changed meanwhile; it is looked at again") from error
             self.observed = replace(self.observed, resource=live)
 
     def _health(self) -> status_of.Health:
@@ -307,6 +328,8 @@ class TenantRun:
             made.add(change.identity())
 
     def _pass(self, barrier: Barrier) -> None:
+        if not self.context.patient:
+            raise self._pending("its Service has no address yet" if barrier is Barrier.ADDRESS else self._unready)
         if barrier is Barrier.ADDRESS:
             with self._timed("address"):
                 self._wait_address()
@@ -328,8 +351,9 @@ class TenantRun:
     def _settle(self, wait: bool) -> bool:
         """Once nothing is left to do: wait until it works. True when something new was learned and a new plan is due."""
         tenant = self.desired.tenant
-        service = self.observed.find("Service", tenant.name)
-        if service and self._is_addressed_by_others and not service_addresses(tenant, service):
+        if not self.context.patient:
+            return self._settle_now()
+        if self._lacks_address:
             with self._timed("address"):
                 self._wait_address()
             return True
@@ -350,6 +374,43 @@ class TenantRun:
                 self._wait_exposed()
             return bool(self.plan())
         return False
+
+    def _settle_now(self) -> bool:
+        """The same for who does not wait. Raises Pending."""
+        if self._lacks_address:
+            raise self._pending("its Service has no address yet")
+        if not self.desired.tenant.asleep and (self.observed.tenant is None or self._unready):
+            raise self._pending(self._unready)
+        return False
+
+    def _pending(self, reason: str) -> Pending:
+        return Pending(f"TenantControlPlane {self.desired.tenant.key}: {reason or 'its API server was not asked yet'}")
+
+    @property
+    def _unready(self) -> str:
+        """What an awake tenant lacks, as observed; "" when nothing."""
+        pods = [pod for pod in self.observed.pods if pod_counts(pod)]
+        if self.pods_problem:
+            return f"{self.pods_problem}: {pod_reasons(pods)}"
+        if self._no_access:
+            return self._no_access.msg
+        deployment = self.observed.find("Deployment", self.desired.tenant.name) or {}
+        if len(pods) > (deployment.get("spec") or {}).get("replicas", 0):
+            return "old pods are still ending"
+        return ""
+
+    @property
+    def _is_starting(self) -> bool:
+        """Whether pods are on their way that nothing holds up."""
+        deployment = self.observed.find("Deployment", self.desired.tenant.name)
+        if deployment is None or not self.pods_problem or pods_are_refused(deployment):
+            return False
+        return not any(map(will_not_start, self.observed.pods))
+
+    @property
+    def _lacks_address(self) -> bool:
+        service = self.observed.find("Service", self.desired.tenant.name)
+        return bool(service and self._is_addressed_by_others and not service_addresses(self.desired.tenant, service))
 
     @property
     def _is_addressed_by_others(self) -> bool:
@@ -486,6 +547,9 @@ class TenantRun:
         tenant, starting = self.desired.tenant, self.context.starting
         if tenant.asleep or starting.is_held_by(tenant.key):
             return
+        if not self.context.patient:
+            self._start_now()
+            return
         try:
             with self._timed("queue"):
                 starting.take(tenant.key, self.context.deadline)
@@ -496,6 +560,15 @@ class TenantRun:
                 f"{', '.join(error.holders) or 'none'}; look at their pods, allow more time or more at a time, and run again"
             ) from error
         self._pods_before = frozenset(pod["metadata"]["uid"] for pod in self.observed.pods)
+
+    def _start_now(self) -> None:
+        try:
+            self.context.starting.try_take(self.desired.tenant.key)
+        except NoTurn as error:
+            raise TurnPending(
+                f"TenantControlPlane {self.desired.tenant.key}: {error.limit} control planes may start at a time, these do: "
+                f"{', '.join(error.holders)}"
+            ) from error
 
     def _give_way(self, wanted: int) -> None:
         """Let others have this tenant's turns as soon as its pods are held up by what does not pass by itself."""

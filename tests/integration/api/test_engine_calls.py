@@ -36,8 +36,9 @@ def fleet(ground: Ground) -> list[Tenant]:
 
 
 def without_pages(run: Run, tenant: Tenant) -> list[str]:
-    """The requests of a run; further pages of one list count as that list."""
-    return sorted(f"{call.method} {call.path}".replace(tenant.namespace, "…") for call in run.calls if "continue=" not in call.path)
+    """The requests of a run, whatever they select; further pages of one list count as that list."""
+    paths = [(call.method, call.path.partition("?")[0]) for call in run.calls if "continue=" not in call.path]
+    return sorted(f"{method} {path}".replace(tenant.namespace, "…") for method, path in paths)
 
 
 def test_looking_costs_the_same_for_one_and_for_many(ground: Ground, fleet: list[Tenant]) -> None:

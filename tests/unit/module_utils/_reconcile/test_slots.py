@@ -51,3 +51,41 @@ def test_the_number_is_worked_out_once_and_when_it_is_needed() -> None:
     slots.take("a")
     slots.take("b")
     assert asked == [1]
+
+
+def test_a_turn_is_tried_for_without_waiting() -> None:
+    slots = Slots(1)
+    slots.try_take("a")
+    slots.try_take("a")
+    with pytest.raises(NoTurn) as failure:
+        slots.try_take("b")
+    assert failure.value.holders == ("a",)
+    slots.give_back("a")
+    slots.try_take("b")
+    assert slots.is_held_by("b")
+
+
+def test_who_gives_a_turn_back_is_told_of() -> None:
+    freed: list[int] = []
+    slots = Slots(1, freed=lambda: freed.append(1))
+    slots.try_take("a")
+    slots.give_back("b")
+    assert freed == []
+    slots.give_back("a")
+    slots.give_back("a")
+    assert freed == [1]
+
+
+def test_turns_that_nobody_gives_back_end_and_their_number_is_worked_out_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, limits = [100.0], [1, 2]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    slots = Slots(lambda: limits.pop(0), hold_s=60)
+    slots.try_take("a")
+    now[0] += 59
+    with pytest.raises(NoTurn):
+        slots.try_take("b")
+    now[0] += 2
+    slots.try_take("b")
+    slots.try_take("c")
+    assert [slots.is_held_by(name) for name in "abc"] == [False, True, True]
+    assert limits == []
