@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.address_pool import EXCLUDED_INTERFACES
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.host_fleet import FLEET_CHECKS
 from ansible_collections.hosted.kubernetes.plugins.module_utils._host import networks
+from ansible_collections.hosted.kubernetes.plugins.module_utils._host.preflight import checks
 from ansible_collections.hosted.kubernetes.tests.support.bundle import cache_directory
 from ansible_collections.hosted.kubernetes.tests.support.playbooks import run_playbook, run_role
 
@@ -65,6 +67,8 @@ def test_the_preflight_warns_of_those_of_another_network(tmp_path: Path) -> None
         inventory=str(tmp_path / "inventory"),
         load_balancer_addresses=["203.0.113.200-203.0.113.220", f"{own[-2]}/{own.max_prefixlen}"],
         bundle_cache_dir=str(cache_directory()),
+        # What this machine is like otherwise is not asked here.
+        host_preflight_ignore=[*checks.names(), *FLEET_CHECKS],
     )
     assert done.status == 0, done.output
     assert done.text.count("is not of a network that a node of the management cluster is in") == 1, done.output
