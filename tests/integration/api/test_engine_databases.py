@@ -18,7 +18,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors impo
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json
 from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.driver import PASSWORD, Isolation, IsolationState
 from ansible_collections.hosted.kubernetes.tests.support.databases import KINDS, Database, running_database
-from ansible_collections.hosted.kubernetes.tests.support.tenants import Ground, Tenant, assert_predicted, delete_datastore, later
+from ansible_collections.hosted.kubernetes.tests.support.tenants import Ground, Run, Tenant, assert_predicted, delete_datastore, later
 
 CONFIG: Final = "acme" + names.DATASTORE_CONFIG
 CERTIFICATE: Final = "acme" + names.DATASTORE_CERTIFICATE
@@ -210,6 +210,11 @@ def test_killed_while_it_is_deleted(place: Place) -> None:
         assert tenant.left() == [], f"killed after change {number}"
 
 
+def lists(run: Run) -> list[str]:
+    """What was listed; a single tenant is listed by its name, and each that is not ready is looked at once more by itself."""
+    return sorted(call.path.partition("?")[0] for call in run.calls if "limit=" in call.path)
+
+
 def test_looking_costs_the_same_for_many(place: Place) -> None:
     first = place.ground.tenant("tenant-0")
     fleet = [place.ground.tenant(f"tenant-{number}", first.namespace) for number in range(5)]
@@ -217,7 +222,7 @@ def test_looking_costs_the_same_for_many(place: Place) -> None:
     with contextlib.suppress(HostedKubernetesError):
         first.run(definitions, settings={**NO_WAIT, "max_starting": len(fleet)})
     many, one = first.run(definitions, settings=NO_WAIT, check=True), first.run(definitions[:1], settings=NO_WAIT, check=True)
-    assert sorted(call.path for call in many.calls) == sorted(call.path for call in one.calls)
+    assert lists(many) == lists(one)
     first.run(definitions, absent=True)
 
 
