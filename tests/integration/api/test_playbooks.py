@@ -231,7 +231,10 @@ def flannel_play(folder: Path, endpoint: str, tenants: list[Tenant], **facts: An
     }
     local = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
     before: list[Json] = [{"ansible.builtin.set_fact": {"tenant_control_plane_failed": [], "__tenant_control_plane_errors": []}}]
-    plays = [{"name": "After", "hosts": "localhost", "gather_facts": False, "vars": {**known, **local}, "tasks": [*before, *tasks]}]
+    # For its variables.
+    skipped = {"role": "hosted.kubernetes.tenant_control_plane", "when": False}
+    play = {"name": "After", "hosts": "localhost", "gather_facts": False, "roles": [skipped]}
+    plays = [{**play, "vars": {**known, **local}, "tasks": [*before, *tasks]}]
     (folder / "plays.yml").write_text(json.dumps(plays), encoding="utf-8")
     return folder / "plays.yml"
 
