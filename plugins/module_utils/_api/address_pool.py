@@ -9,12 +9,12 @@ import ipaddress
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.addresses import is_address
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import InvalidError
 
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Address: TypeAlias = "ipaddress.IPv4Address | ipaddress.IPv6Address"
 _WRITE: Final = "write a range such as 192.0.2.10-192.0.2.50 or a network such as 192.0.2.64/26"
 # Interfaces that MetalLB leaves out as the role load_balancer sets it up (its ConfigMap metallb-excludel2), by how their names begin.
 EXCLUDED_INTERFACES: Final = (

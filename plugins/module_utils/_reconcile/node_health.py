@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, cast
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api import node, node_health
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.node_health import Workload
@@ -49,8 +49,7 @@ def wait_until_alive(client: Client, name: str, version: str, *, deadline: float
         deadline=deadline,
         explain=lambda found: _problem(found, version),
     )
-    assert found is not None  # the predicate says so
-    return found
+    return cast(Json, found)  # the predicate says that it is there
 
 
 def wait_for_pods_of_node(client: Client, name: str, *, deadline: float) -> None:
