@@ -65,6 +65,7 @@ from typing import Any
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.host_fleet import FleetHost, FleetTenant
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.host_fleet import fleet_findings as findings_of
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.tenant_control_plane import pod_cidrs, service_cidrs
+from ansible_collections.hosted.kubernetes.plugins.plugin_utils.definitions import mapping
 
 
 def fleet_findings(
@@ -72,17 +73,12 @@ def fleet_findings(
 ) -> list[dict[str, Any]]:
     tenants = {}
     for definition in definitions:
-        metadata, spec = _mapping(definition, "metadata"), _mapping(definition, "spec")
-        network = _mapping(spec, "networkProfile")
+        metadata, spec = mapping(definition, "metadata"), mapping(definition, "spec")
+        network = mapping(spec, "networkProfile")
         cidrs = (*pod_cidrs(network), *service_cidrs(network))
         key = f"{metadata.get('namespace') or namespace}/{metadata.get('name')}"
-        tenants[key] = FleetTenant(version=str(_mapping(spec, "kubernetes").get("version") or ""), cidrs=cidrs)
+        tenants[key] = FleetTenant(version=str(mapping(spec, "kubernetes").get("version") or ""), cidrs=cidrs)
     return [item.to_json() for item in findings_of([FleetHost(**host) for host in hosts], tenants)]
-
-
-def _mapping(parent: Any, name: str) -> dict[str, Any]:
-    found = parent.get(name) if isinstance(parent, Mapping) else None
-    return dict(found) if isinstance(found, Mapping) else {}
 
 
 class FilterModule:

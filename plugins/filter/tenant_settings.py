@@ -61,31 +61,27 @@ from typing import Any
 from ansible.errors import AnsibleFilterError
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.tenant_control_plane import Deployment, pod_cidrs
+from ansible_collections.hosted.kubernetes.plugins.plugin_utils.definitions import mapping
 
 
 def tenant_settings(definition: Mapping[str, Any], namespace: str = "default", kubeconfig_dir: str = "") -> dict[str, Any]:
     """Return what plays must know of a tenant. The definition need not be valid as a whole: the module says what is wrong with it."""
-    metadata = _mapping(definition, "metadata")
+    metadata = mapping(definition, "metadata")
     name = metadata.get("name")
     if not name:
         raise AnsibleFilterError("a definition of a TenantControlPlane has no metadata.name; give each tenant a name")
-    spec = _mapping(definition, "spec")
-    deployment = _mapping(_mapping(spec, "controlPlane"), "deployment")
+    spec = mapping(definition, "spec")
+    deployment = mapping(mapping(spec, "controlPlane"), "deployment")
     namespace = metadata.get("namespace") or namespace
     return {
         "name": name,
         "namespace": namespace,
         "key": f"{namespace}/{name}",
-        "version": str(_mapping(spec, "kubernetes").get("version") or ""),
-        "pod_cidrs": list(pod_cidrs(_mapping(spec, "networkProfile"))),
+        "version": str(mapping(spec, "kubernetes").get("version") or ""),
+        "pod_cidrs": list(pod_cidrs(mapping(spec, "networkProfile"))),
         "asleep": Deployment.parse(dict(deployment)).asleep,
         "kubeconfig": os.path.join(kubeconfig_dir, f"{name}.kubeconfig") if kubeconfig_dir else "",
     }
-
-
-def _mapping(parent: Any, name: str) -> dict[str, Any]:
-    found = parent.get(name) if isinstance(parent, Mapping) else None
-    return dict(found) if isinstance(found, Mapping) else {}
 
 
 class FilterModule:

@@ -55,7 +55,7 @@ class Client:
 
 def observe(places: Places) -> Client:
     """Raises HostedKubernetesError when the host has not joined."""
-    conf = _text(places.kubelet_conf)
+    conf = facts.text_of(places.kubelet_conf) or ""
     if not conf:
         raise HostedKubernetesError(
             f"{places.kubelet_conf}: does not exist; the host has not joined a cluster, join it first (playbook worker)"
@@ -63,7 +63,7 @@ def observe(places: Places) -> Client:
     described = facts.describe_kubelet_conf(conf)
     if described["problem"]:
         raise HostedKubernetesError(f"{places.kubelet_conf}: {described['problem']}; join the host again (playbook worker)")
-    return Client(conf, _text(places.ca_file), described["client_not_after_s"], os.path.exists(places.bootstrap_conf))
+    return Client(conf, facts.text_of(places.ca_file) or "", described["client_not_after_s"], os.path.exists(places.bootstrap_conf))
 
 
 def plan(client: Client, server: str, ca: str, now_s: float) -> list[str]:
@@ -165,18 +165,10 @@ def restart_kubelet() -> None:
 
 
 def _is_valid(places: Places, now_s: float) -> bool:
-    end_s = facts.describe_kubelet_conf(_text(places.kubelet_conf))["client_not_after_s"]
+    end_s = facts.describe_kubelet_conf(facts.text_of(places.kubelet_conf) or "")["client_not_after_s"]
     return end_s is not None and end_s > now_s
 
 
 def _certificates(text: str) -> list[str]:
     """Base64 of each certificate of a PEM text, without line breaks. What is no certificate does not count."""
     return ["".join(body.split()) for body in x509.PEM.findall(text)]
-
-
-def _text(path: str) -> str:
-    try:
-        with open(path, encoding="utf-8", errors="replace") as stream:
-            return stream.read()
-    except OSError:
-        return ""

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api import bootstrap_token, names, node
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.addresses import host_port
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import HostedKubernetesError
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.join import JoinTarget, uses_ipv6
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.readiness import node_problem
@@ -144,8 +145,8 @@ def _konnectivity_server(client: Client) -> str:
         containers = ((found or {}).get("spec", {}).get("template", {}).get("spec") or {}).get("containers") or []
         flags = dict(_flag(text) for container in containers for text in container.get("args") or [])
         host, port = flags.get("--proxy-server-host", ""), flags.get("--proxy-server-port", "")
-        if host and port:
-            return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        if host and port.isdigit():
+            return host_port(host, int(port))
     return ""
 
 
