@@ -88,14 +88,15 @@ FLOOR_UNITS = $(addprefix tests/unit/,action callback filter roles)
 FLOOR_API = $(patsubst %,tests/integration/api/test_%.py,join_info manifest node playbooks tenant_check tenant_kubeconfig)
 test-core-floor: $(READY) ## plugins, roles, build, playbooks and modules once more with ansible-core 2.16
 	@tools/test-servers
-	cd $(TREE) && tools/core-floor $(VENV)-core-floor $(SPREAD) $(SHORT) --junitxml=$(JUNIT)/$@.xml -p no:cacheprovider \
+	cd $(TREE) && nice -n 10 tools/core-floor $(VENV)-core-floor $(SPREAD) $(SHORT) --junitxml=$(JUNIT)/$@.xml -p no:cacheprovider \
 	  $(FLOOR_UNITS) tests/integration/build $(FLOOR_API)
 
 test-fast: $(READY) ## lint, test-unit and test-api
 	@$(PARTS) lint test-unit test-api
 
+# What waits for machines leaves the processors to the lane with ansible-core 2.16.
 test: $(READY) ## everything a change must pass; prints the minutes of each part
-	@$(PARTS) bundle+lint+sanity test-unit test-build test-roles test-api test-core-floor test-cluster test-scenario
+	@$(PARTS) bundle+lint+sanity test-unit test-build test-roles test-api test-cluster+test-core-floor test-scenario
 
 test-long: $(READY) ## what takes too long for every change: a tenant's life, upgrade included, with probers that ask it all the time
 	$(PYTEST) $(SPREAD) -m long tests/integration/api $(PYTEST_ARGUMENTS)

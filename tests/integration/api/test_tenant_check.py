@@ -82,8 +82,9 @@ def test_several(bundle: Path, tmp_path: Path, ground: Ground) -> None:
     assert asleep["error"].startswith(f"TenantControlPlane {tenants[2].key}: sleeps")
     assert absent["error"].startswith(f"TenantControlPlane {first.namespace}/never-was: does not exist")
     assert result["msg"] == "; ".join(item["error"] for item in (few, asleep, absent))
-    # In check mode what is wrong is no error. The API server of the tests has a certificate that is warned of on some days.
-    assert len([item for item in looked["warnings"] if "the certificate of the API server ends" not in str(item)]) == 3
+    # In check mode what is wrong is no error.
+    warnings = " ".join(map(str, looked["warnings"]))
+    assert all(said in warnings for said in ("0 of at least 1 nodes have joined", asleep["error"], absent["error"]))
     steps = log.read_text(encoding="utf-8").splitlines()
     assert any(step.startswith(f"== {tenants[0].key}: 3 checks in ") for step in steps)
     assert f"== {asleep['error']}" in steps

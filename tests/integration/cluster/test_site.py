@@ -305,7 +305,8 @@ def test_a_reset_host_can_join_again(site: Site) -> None:
 
 def test_a_site_with_a_sleeping_tenant_is_in_order(site: Site) -> None:
     done = site.run("site", replicas=0)
-    assert "Tenant acme sleeps" in done.text
+    for what in ("get the network of their pods", "are proved"):
+        assert f"Tenants that sleep (spec.controlPlane.deployment.replicas is 0) {what} when they are awake: tenants/acme" in done.text
     assert f"host {WORKER} is left as it is: TenantControlPlane tenants/acme: sleeps" in done.text
     assert "TenantControlPlane tenants/acme: sleeps" in site.refused("worker_reset")
 
