@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import difflib
 import ipaddress
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,7 +25,7 @@ _UNIQUE: Final[Mapping[str, tuple[str, str]]] = {
     "addresses": ("address", "give each host an address of its own"),
 }
 # Names that findings carry.
-FLEET_CHECKS: Final = (*(f"unique_{key}" for key in _UNIQUE), "overlap", "skew")
+FLEET_CHECKS: Final = (*(f"unique_{key}" for key in _UNIQUE), "overlap", "skew", "tenant")
 # Nodes of different tenants may have one name.
 _WITHIN_TENANT: Final = frozenset({"node_name"})
 
@@ -68,7 +69,8 @@ class FleetTenant:
 
 
 def fleet_findings(hosts: Sequence[FleetHost], tenants: Mapping[str, FleetTenant]) -> list[FleetFinding]:
-    """Compare hosts with each other and with their tenants. tenants: by namespace/name; hosts of others are not compared with theirs.
+    """Compare hosts with each other and with their tenants. tenants: by namespace/name, all that are defined; none when they are
+    kept elsewhere.
 
     Returns nothing for a fleet in order; each finding once, with all hosts that share it.
     """
@@ -77,7 +79,16 @@ def fleet_findings(hosts: Sequence[FleetHost], tenants: Mapping[str, FleetTenant
         tenant = tenants.get(host.tenant)
         if tenant is not None:
             found += [*_overlaps(host, tenant), *_skews(host, tenant)]
+        elif host.tenant and tenants:
+            found.append(_undefined(host, tenants))
     return found
+
+
+def _undefined(host: FleetHost, tenants: Mapping[str, FleetTenant]) -> FleetFinding:
+    meant = difflib.get_close_matches(host.tenant, tenants, n=1)
+    hint = f"did you mean {meant[0]}? " if meant else ""
+    remedy = f"{hint}Correct worker_tenant, or define the tenant; a host joins only one that exists"
+    return FleetFinding("tenant", "warning", "no definition has the tenant of this host", host.tenant, remedy, (host.name,))
 
 
 def _duplicates(hosts: Sequence[FleetHost]) -> Iterator[FleetFinding]:

@@ -108,10 +108,12 @@ def pods_to_evict(pods: Iterable[Json], *, force: bool, delete_empty_dir_data: b
         name = f"{metadata['namespace']}/{metadata['name']}"
         finished = pod.get("status", {}).get("phase") in ("Succeeded", "Failed")
         if owner is None and not force and not finished:
-            problems.append(f"pod {name} has no controller and would be lost; delete it, or set force")
+            problems.append(f"pod {name} has no controller and would be lost; delete it, or set force (variable worker_reset_force)")
         local = any("emptyDir" in volume for volume in pod.get("spec", {}).get("volumes") or [])
         if local and not delete_empty_dir_data and not finished:
-            problems.append(f"pod {name} keeps data in an emptyDir volume; set delete_empty_dir_data to lose it")
+            problems.append(
+                f"pod {name} keeps data in an emptyDir volume; set delete_empty_dir_data (variable worker_reset_force) to lose it"
+            )
         evicted.append(pod)
     return evicted, problems
 

@@ -38,6 +38,10 @@ _LASTING: Final = frozenset(
 )
 
 
+# How the components of Kubernetes refuse their command line (github.com/spf13/pflag); another try refuses it again.
+_FLAG_ERRORS: Final = ("Error: unknown flag: ", "Error: unknown shorthand flag: ", "Error: invalid argument ")
+
+
 def deployment_problem(obj: Json) -> str | None:
     """Ready: the present template is rolled out to all replicas, all are available, none of an older template is left.
 
@@ -193,8 +197,13 @@ def will_not_start(pod: Json) -> bool:
         return False
     if status.get("phase") == "Failed" or _condition(pod, "PodScheduled").get("status") == "False":
         return True
-    containers = [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]
-    return any(((item.get("state") or {}).get("waiting") or {}).get("reason") in _LASTING for item in containers)
+    return any(((item.get("state") or {}).get("waiting") or {}).get("reason") in _LASTING for item in _containers(pod))
+
+
+def refuses_its_flags(pod: Json) -> bool:
+    """Whether a container ended because it does not know a flag, or a flag's value: it will not run before its arguments are others."""
+    ends = [(item.get(state) or {}).get("terminated") or {} for item in _containers(pod) for state in ("state", "lastState")]
+    return any(_last_line(end).startswith(_FLAG_ERRORS) for end in ends)
 
 
 def pod_problem(pod: Json) -> str | None:
@@ -209,8 +218,7 @@ def pod_problem(pod: Json) -> str | None:
     scheduled = _condition(pod, "PodScheduled")
     if scheduled.get("status") == "False":
         return f"{scheduled.get('reason', 'Unschedulable')}: {scheduled.get('message', '')}"
-    containers = [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]
-    return next(filter(None, map(_container_problem, containers)), "its containers are not ready yet")
+    return next(filter(None, map(_container_problem, _containers(pod))), "its containers are not ready yet")
 
 
 PROBLEMS: Final[Mapping[str, Problem]] = {
@@ -234,6 +242,11 @@ def problem(obj: Json) -> str | None:
     return check(obj) if check else None
 
 
+def _containers(pod: Json) -> list[Json]:
+    status = pod.get("status") or {}
+    return [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]
+
+
 def _container_problem(container: Json) -> str | None:
     state, name = container.get("state", {}), container.get("name")
     waiting = state.get("waiting") or {}
@@ -241,11 +254,22 @@ def _container_problem(container: Json) -> str | None:
         last = (container.get("lastState") or {}).get("terminated") or {}
         told = waiting.get("message") or ""
         ended = f" (last exit code {last['exitCode']}, {last.get('reason', '')})" if "exitCode" in last else ""
-        return f"container {name} {waiting['reason']}: {told}{ended}".rstrip(": ")
+        return f"container {name} {waiting['reason']}: {told}{ended}".rstrip(": ") + _last_words(last)
     terminated = state.get("terminated") or {}
     if terminated.get("exitCode"):
-        return f"container {name} ended with exit code {terminated['exitCode']}: {terminated.get('reason', '')}".rstrip(": ")
+        reason = f"container {name} ended with exit code {terminated['exitCode']}: {terminated.get('reason', '')}".rstrip(": ")
+        return reason + _last_words(terminated)
     return None
+
+
+def _last_words(terminated: Json) -> str:
+    line = _last_line(terminated)
+    return f"; its last line: {line}" if line else ""
+
+
+def _last_line(terminated: Json) -> str:
+    """The last line of a container's output, which its termination message has with terminationMessagePolicy FallbackToLogsOnError."""
+    return next((text for line in reversed((terminated.get("message") or "").splitlines()) if (text := line.strip())), "")
 
 
 def _replicas(obj: Json) -> int:

@@ -93,6 +93,9 @@ def is_loaded(module: str, exists: Callable[[str], bool], read: Callable[[str], 
     """Whether the kernel of a release has a module (its normal name) loaded or built in; files are looked at by exists and read."""
     if exists(f"/sys/module/{module}") or exists(_WITNESSES.get(module, "/nonexistent")):
         return True
+    # A file system is listed by its name, which is the module's.
+    if module in (read("/proc/filesystems") or "").split():
+        return True
     return names_module(read(f"/lib/modules/{release}/modules.builtin") or "", module)
 
 

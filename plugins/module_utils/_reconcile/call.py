@@ -50,7 +50,7 @@ def run(client: Client, request: Request, settings: Settings) -> Json:
         "changed": bool(changes),
         "tenants": [to_result(outcome) for outcome in outcomes],
         "diff": plan_diff(changes),
-        "warnings": [outcome.paused for outcome in outcomes if outcome.paused],
+        "warnings": [text for outcome in outcomes for text in (outcome.paused, *outcome.remarks) if text],
     }
     failed = [outcome.error for outcome in outcomes if outcome.error]
     if failed:

@@ -128,7 +128,7 @@ class _Deletion:
         if not share.store and self.observed.secrets and not self.absent.keep_data:
             raise HostedKubernetesError(
                 f"TenantControlPlane {self.absent.key}: nothing says any more which DataStore it chose; name the one that holds its data in "
-                "spec.dataStore, in place of spec.dataStoreSelector, or set force to leave the data behind"
+                "spec.dataStore, in place of spec.dataStoreSelector, or set force (variable tenant_control_plane_force) to leave the data behind"
             )
 
     def _refuse_unasked(self, store: str, view: DatastoreView | None) -> None:
@@ -141,7 +141,7 @@ class _Deletion:
         reason = view.error if view else f"DataStore {store} does not exist any more"
         raise HostedKubernetesError(
             f"TenantControlPlane {self.absent.key}: its data cannot be purged: {reason}; bring the datastore "
-            "back and run again, or set force to leave the data behind"
+            "back and run again, or set force (variable tenant_control_plane_force) to leave the data behind"
         )
 
     def _is_shared(self, share: Share, store: str) -> bool:
@@ -152,7 +152,7 @@ class _Deletion:
             raise HostedKubernetesError(
                 f"TenantControlPlane {self.absent.key}: its data (schema {share.schema}, user {share.user} in DataStore {store}) is "
                 f"that of TenantControlPlane {owner}, which exists; correct the definition's dataStore, dataStoreSchema or "
-                "dataStoreUsername, or set force to leave the data to it"
+                "dataStoreUsername, or set force (variable tenant_control_plane_force) to leave the data to it"
             )
         return owner is not None
 

@@ -166,7 +166,7 @@ class Engine:
             raise HostedKubernetesError(f"TenantControlPlane {run.desired.tenant.key}: {problem}")
         run.look_inside()
         plan = self._plan(run)
-        run.outcome.deferred = plan.deferred
+        run.outcome.deferred, run.outcome.remarks = plan.deferred, plan.remarks
         if self._settings.check:
             if run.no_access and not plan:
                 raise run.no_access

@@ -84,8 +84,8 @@ def refuse_unknown_nodes(client: Client, etcd: ManagedEtcd) -> None:
     unknown = sorted({volume.node for volume in etcd.local_volumes} - set(known))
     if unknown:
         raise InvalidError(
-            f"etcd {etcd.namespace}/{etcd.name}: local_volumes names nodes that the management cluster does not have: {', '.join(unknown)}; "
-            f"its nodes are {', '.join(known) or 'none yet'}"
+            f"etcd {etcd.namespace}/{etcd.name}: local_volumes (variable datastore_local_volumes) names nodes that the management cluster does "
+            f"not have: {', '.join(unknown)}; its nodes are {', '.join(known) or 'none yet'}"
         )
 
 

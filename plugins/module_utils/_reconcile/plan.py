@@ -144,11 +144,13 @@ class Plan:
     """Changes of one tenant in order of execution. Empty means: converged.
 
     unread: Secrets whose content must be read before this plan can be trusted; plan again with them.
+    remarks: what the user should know of the definition, though it is carried out.
     """
 
     changes: tuple[Change, ...] = ()
     deferred: tuple[Deferred, ...] = ()
     unread: frozenset[str] = frozenset()
+    remarks: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
         return bool(self.changes)

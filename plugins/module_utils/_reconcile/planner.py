@@ -29,6 +29,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.manag
 from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.management.objects import (
     objects as management_objects,
 )
+from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.management.overruled import overruled
 from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.tenant.inputs import TenantInputs
 from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.tenant.objects import REFERENCE_GUARDS
 from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.tenant.objects import (
@@ -102,7 +103,7 @@ def plan(desired: Desired, observed: Observed, now: datetime) -> Plan:
         *planner.prune(),
     ]
     put_off = (*deferred, *planner.put_off(secrets.ca_certificate))
-    return Plan(tuple(sorted(changes, key=_order)), put_off, secrets.unread | password_unread)
+    return Plan(tuple(sorted(changes, key=_order)), put_off, secrets.unread | password_unread, planner.remarks())
 
 
 def _order(change: Change) -> tuple[int, str, ObjectRef]:
@@ -234,13 +235,17 @@ class _Planner:
         return self.facts.advertise_address if named else None
 
     def deployment(self) -> tuple[list[Change], tuple[Deferred, ...]]:
-        body = next(body for body in self._management() if body["kind"] == "Deployment")
-        reference = ObjectRef.of(body)
+        reference = ObjectRef.of(self._deployment)
         live = self.observed.objects.get(reference)
         rollout_now = self.desired.rollout_now
-        body, deferred_fields = templates.settle(body, live, self.desired.tenant, self.facts, rollout_now=rollout_now, secrets=self.taken)
+        body, deferred_fields = templates.settle(
+            self._deployment, live, self.desired.tenant, self.facts, rollout_now=rollout_now, secrets=self.taken
+        )
         deferred = (Deferred(self.desired.tenant.key, reference, deferred_fields),) if deferred_fields else ()
         return list(self._apply(body, live, Stage.DEPLOYMENT)), deferred
+
+    def remarks(self) -> tuple[str, ...]:
+        return tuple(overruled(self.desired.tenant, self._deployment))
 
     def is_rolling(self, changes: Iterable[Change]) -> bool:
         """Whether pods of an older template serve, or will for a while: an upgraded tenant's objects wait for its API server."""
@@ -344,6 +349,10 @@ class _Planner:
             stage=Stage.PRUNE,
             barrier=barrier,
         )
+
+    @cached_property
+    def _deployment(self) -> Json:
+        return next(body for body in self._management() if body["kind"] == "Deployment")
 
     def _management(self) -> list[Json]:
         return management_objects(self.desired.tenant, management_inputs(self.desired, self.observed, self.facts))

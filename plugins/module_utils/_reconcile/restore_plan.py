@@ -166,7 +166,7 @@ def _note(stored: Json | None) -> Json:
 def _existence(wanted: Wanted, stored: Json | None) -> Iterator[str]:
     if stored is None:
         if wanted.in_place:
-            yield "does not exist, so that nothing can be restored in place; leave in_place out to make it from the backup"
+            yield "does not exist, so that nothing can be restored in place; leave in_place (variable tenant_restore_in_place) out to make it from the backup"
         return
     if stored["metadata"].get("deletionTimestamp"):
         yield "is being deleted; finish that with state absent, then restore it as a new tenant"
@@ -174,8 +174,8 @@ def _existence(wanted: Wanted, stored: Json | None) -> Iterator[str]:
         yield f"is paused (annotation {names.ANNOTATION_PAUSED}); remove the annotation to let it be restored"
     if not (wanted.in_place or restore_of(stored) is not None or is_finished(wanted, stored)):
         yield (
-            "exists already; give in_place to replace its data by that of the backup, which ends whatever was changed since, or another "
-            "name to restore the backup beside it"
+            "exists already; give in_place (variable tenant_restore_in_place) to replace its data by that of the backup, which ends whatever "
+            "was changed since, or another name to restore the backup beside it"
         )
 
 

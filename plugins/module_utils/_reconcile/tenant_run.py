@@ -19,6 +19,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._api.readiness i
     deployment_problem,
     pod_counts,
     pods_are_refused,
+    refuses_its_flags,
     will_not_start,
 )
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json, ObjectRef, resource_of
@@ -91,7 +92,7 @@ class Outcome:
     """What one call did, or would do, to one tenant. durations: phase → seconds.
 
     pods_problem: in check mode, why the pods are not as the Deployment says; "" when they are, or when there shall be none.
-    paused: why it was left alone, which is what somebody wanted; "" when it was not.
+    remarks: see Plan. paused: why it was left alone, which is what somebody wanted; "" when it was not.
     pending: what is missing, when the call was not to wait for it; awaits_turn: whether that is a turn to start pods. failure: what error is
     the text of.
     """
@@ -99,6 +100,7 @@ class Outcome:
     tenant: str
     changes: list[Change] = field(default_factory=list)
     deferred: tuple[Deferred, ...] = ()
+    remarks: tuple[str, ...] = ()
     durations: dict[str, float] = field(default_factory=dict)
     status: Json = field(default_factory=dict)
     pods_problem: str = ""
@@ -239,7 +241,7 @@ class TenantRun:
         steps, keys = _MOST_STEPS, self.desired.tenant.secret_name(names.ENCRYPTION)
         while True:
             plan = self.plan()
-            self.outcome.deferred = plan.deferred
+            self.outcome.deferred, self.outcome.remarks = plan.deferred, plan.remarks
             if plan and not may_change:
                 return
             runnable = plan.runnable()
@@ -435,7 +437,7 @@ class TenantRun:
         except WaitTimeout as error:
             reasons = pod_reasons(self._pods().items)
             raise HostedKubernetesError(
-                f"TenantControlPlane {self.desired.tenant.key}: not ready in time, {error.reason}: {reasons}"
+                f"TenantControlPlane {self.desired.tenant.key}: not ready in time: {reasons} (Deployment: {error.reason})"
             ) from error
         self.observed = self.observed.with_objects({ObjectRef.of(deployment): deployment})
 
@@ -579,6 +581,18 @@ class TenantRun:
         if is_held_up(context.client, namespace, name, before=self._pods_before, wanted=wanted, deadline=context.deadline):
             self._started()
             context.working.give_back(tenant.key)
+            self._tell_of_trouble()
+
+    def _tell_of_trouble(self) -> None:
+        """Say why pods do not start. Raises HostedKubernetesError when waiting cannot help."""
+        key = self.desired.tenant.key
+        pods = [pod for pod in self._pods().items if pod["metadata"]["uid"] not in self._pods_before]
+        reasons = pod_reasons(pods)
+        if any(map(refuses_its_flags, pods)):
+            raise HostedKubernetesError(
+                f"TenantControlPlane {key}: its pods cannot start: {reasons}; correct the flag (extraArgs) in the definition and run again"
+            )
+        self.context.tell(f"{key}: waits for pods that are held up: {reasons}")
 
     def _started(self) -> None:
         self.context.starting.give_back(self.desired.tenant.key)

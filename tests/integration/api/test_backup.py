@@ -220,7 +220,7 @@ def test_another_authority_is_refused(place: Place, made: Tenant) -> None:
     made.run()
     message = place.refusal(made, in_place=True)
     assert f"Secret {made.key}-ca is another one than in the backup, and workers and tokens of now rest on it" in message
-    assert "exists already; give in_place" in place.refusal(made)
+    assert "exists already; give in_place (variable tenant_restore_in_place)" in place.refusal(made)
 
 
 def test_files_that_are_not_what_was_written(place: Place, made: Tenant) -> None:

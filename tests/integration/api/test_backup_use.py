@@ -78,7 +78,7 @@ def test_playbooks(made: Tenant, tmp_path: Path) -> None:
     directory, key = tmp_path / "backups", key_file(tmp_path)
     variables: dict[str, Any] = {
         "tenant_control_plane_kubeconfig": str(made.ground.kubeconfig),
-        "tenant_backup_tenants": [made.key],
+        "tenant_backup_tenants": f"{made.key}, ",
         "tenant_backup_directory": str(directory),
         "tenant_backup_encryption_key_file": str(key),
         "tenant_backup_keep": 2,
@@ -99,3 +99,15 @@ def test_playbooks(made: Tenant, tmp_path: Path) -> None:
     assert len(content(made.ground.driver, made.isolation)) == 1200
     done = run_playbook("hosted.kubernetes.tenant_restore", **variables, **extra)
     assert (done.status, done.changed) == (0, 0), done.output
+
+
+def test_playbooks_refuse_to_guess(tmp_path: Path) -> None:
+    directory = {"tenant_backup_directory": str(tmp_path)}
+    tried = run_playbook("hosted.kubernetes.tenant_restore", **directory)
+    assert 'tenant_restore_tenant "" must be namespace/name of a tenant' in tried.text
+    tried = run_playbook("hosted.kubernetes.tenant_restore", tenant_restore_tenant="acme", **directory)
+    assert 'tenant_restore_tenant "acme" must be namespace/name of a tenant' in tried.text
+    tried = run_playbook("hosted.kubernetes.tenant_backup")
+    assert 'tenant_backup_directory "" must be where the backups go' in tried.text
+    tried = run_playbook("hosted.kubernetes.tenant_backup", tenant_backup_tenants="tenants/acme, other", **directory)
+    assert 'tenant_backup_tenants "tenants/acme, other" names of tenants with their namespaces (namespace/name)' in tried.text

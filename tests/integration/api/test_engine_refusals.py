@@ -226,7 +226,7 @@ def test_datastore_that_is_gone_while_the_tenant_lives(tenant: Tenant, bundle: P
         with pytest.raises(HostedKubernetesError) as failure:
             tenant.absent(check=check)
         assert "its data cannot be purged" in failure.value.msg
-        assert "or set force to leave the data behind" in failure.value.msg
+        assert "or set force (variable tenant_control_plane_force) to leave the data behind" in failure.value.msg
     assert tenant.get("Deployment") is not None
     assert tenant.absent(force=True).changed
     assert tenant.left() == []

@@ -110,6 +110,23 @@ def test_one_tenant_that_fails_holds_up_neither_the_others_nor_their_workers(tmp
     assert f"1 tenants failed, and nothing more was done for them; the others are done: {told}" in done.text
 
 
+def test_a_deletion_and_its_check_tell_of_kubeconfigs_and_workers(tmp_path: Path, pair: tuple[Tenant, Tenant]) -> None:
+    good, _bad = pair
+    good.run()
+    kubeconfig = tmp_path / "good.kubeconfig"
+    kubeconfig.touch()
+    deletion = [play("tenant", vars={"tenant_control_plane_state": "absent", "tenant_control_plane_names": "good"})]
+    said = "Hosts of the inventory that name a deleted tenant: worker-good. Reset each with playbook worker_reset"
+    for options, is_there in ((("--check", "--diff"), True), ((), False)):
+        done = run(tmp_path, pair, deletion, *options)
+        assert done.status == 0, done.output
+        assert said in done.text
+        assert any("Keep one for an administrator" in task for task in done.changed_tasks), done.changed_tasks
+        assert kubeconfig.exists() is is_there
+    assert good.left() == []
+    assert said not in run(tmp_path, pair, deletion).text
+
+
 def test_the_site_fails_at_its_end(tmp_path: Path) -> None:
     done = run_playbook("hosted.kubernetes.site", "--list-tasks", bundle_dir=str(tmp_path))
     plays = re.findall(r"play #\d+ \(([^)]*)\): ([^\t]*)", done.output)

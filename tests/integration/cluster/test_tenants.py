@@ -141,13 +141,21 @@ def test_info_says_ready(fleet: Fleet, acme: Json) -> None:
 
 
 def test_why_a_tenant_is_not_ready(fleet: Fleet) -> None:
-    """Its images are nowhere: run and info name the pod and its reason; correcting the definition mends it."""
+    """A flag that nobody knows, images that are nowhere: run and info name the pod and its reason; correcting the definition mends it."""
     definition = fleet.definition("stuck")
     definition["spec"]["addons"] = {}
-    definition["spec"]["controlPlane"]["deployment"]["registrySettings"] = {"registry": "127.0.0.1:1"}
+    deployment = definition["spec"]["controlPlane"]["deployment"]
+    deployment["extraArgs"] = {"apiServer": ["--no-such-flag=1"]}
+    with pytest.raises(
+        HostedKubernetesError, match=r"container kube-apiserver .*; its last line: Error: unknown flag: --no-such-flag; correct"
+    ):
+        fleet.run(definition)
+
+    del deployment["extraArgs"]
+    deployment["registrySettings"] = {"registry": "127.0.0.1:1"}
     reason = r"pod stuck-\S+: container kube-\S+ (ErrImagePull|ImagePullBackOff): .*127\.0\.0\.1:1/kube-"
     with pytest.raises(HostedKubernetesError, match=reason):
-        fleet.run(definition, timeout_s=30)
+        fleet.run(definition, timeout_s=20)
 
     (info,) = tenants_info(fleet.client, Settings(holder="test", check=True), "stuck", NAMESPACE)
     assert not info["ready"]
@@ -155,7 +163,7 @@ def test_why_a_tenant_is_not_ready(fleet: Fleet) -> None:
     assert re.search(reason, info["reason"]), info["reason"]
     assert info["next_step"] == "kubectl describe and logs of the pods with label kamaji.clastix.io/name=stuck"
 
-    del definition["spec"]["controlPlane"]["deployment"]["registrySettings"]
+    del deployment["registrySettings"]
     assert fleet.run(definition).tenant["phase"] == "Ready"
     (info,) = tenants_info(fleet.client, Settings(holder="test", check=True), "stuck", NAMESPACE)
     assert (info["ready"], info["failing_phase"], info["reason"], info["next_step"]) == (True, "", "", "")

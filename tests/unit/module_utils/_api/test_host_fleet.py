@@ -107,3 +107,15 @@ def test_versions_that_do_not_fit(present: str | None, bundle: str, said: str) -
     found = look(host(1, kubelet_version=present, bundle_version=bundle))
     assert len(found) == bool(said)
     assert all(said in item.problem and item.check == "skew" for item in found)
+
+
+def test_a_tenant_that_no_definition_has() -> None:
+    (finding,) = look(host(1), host(2, tenant="tenants/acne"))
+    assert (finding.check, finding.severity, finding.where, finding.hosts) == ("tenant", "warning", "tenants/acne", ("h2",))
+    assert finding.remedy.startswith("did you mean tenants/acme? Correct worker_tenant")
+    (finding,) = look(host(1, tenant="elsewhere/zzz"))
+    assert finding.remedy.startswith("Correct worker_tenant")
+
+
+def test_tenants_that_are_kept_elsewhere() -> None:
+    assert fleet_findings([host(1, tenant="tenants/acne")], {}) == []

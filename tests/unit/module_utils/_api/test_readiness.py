@@ -15,6 +15,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._api.readiness i
     node_is_lost,
     pod_ready,
     problem,
+    refuses_its_flags,
     will_not_start,
 )
 
@@ -161,6 +162,8 @@ def _pod(status: dict[str, Any], **metadata: Any) -> dict[str, Any]:
     return {"kind": "Pod", "metadata": {"name": "a", **metadata}, "status": status}
 
 
+# As kube-apiserver says it.
+FLAG_ERROR = "W1128 a warning\n\nError: unknown flag: --no-such-flag\n"
 READY = _condition("Ready", "True")
 
 
@@ -182,6 +185,14 @@ def _waiting(reason: str, message: str = "", **fields: Any) -> dict[str, Any]:
         (
             _pod(_waiting("CrashLoopBackOff", "back-off 10s", lastState={"terminated": {"exitCode": 1, "reason": "Error"}})),
             "container main CrashLoopBackOff: back-off 10s (last exit code 1, Error)",
+        ),
+        (
+            _pod(
+                _waiting(
+                    "CrashLoopBackOff", "back-off", lastState={"terminated": {"exitCode": 1, "reason": "Error", "message": FLAG_ERROR}}
+                )
+            ),
+            "container main CrashLoopBackOff: back-off (last exit code 1, Error); its last line: Error: unknown flag: --no-such-flag",
         ),
         (
             _pod({"containerStatuses": [{"name": "main", "state": {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}}]}),
@@ -220,6 +231,21 @@ def test_pod(pod: dict[str, Any], expected: str | None) -> None:
 )
 def test_pods_that_need_help(pod: dict[str, Any], expected: bool) -> None:
     assert will_not_start(pod) == expected
+
+
+@pytest.mark.parametrize(
+    ("state", "expected"),
+    [
+        (_waiting("CrashLoopBackOff", lastState={"terminated": {"exitCode": 1, "message": FLAG_ERROR}}), True),
+        ({"containerStatuses": [{"name": "main", "state": {"terminated": {"exitCode": 1, "message": FLAG_ERROR}}}]}, True),
+        ({"initContainerStatuses": [{"name": "kine", "lastState": {"terminated": {"exitCode": 1, "message": FLAG_ERROR}}}]}, True),
+        (_waiting("CrashLoopBackOff", lastState={"terminated": {"exitCode": 1, "message": f"{FLAG_ERROR}then it waited\n"}}), False),
+        (_waiting("CrashLoopBackOff"), False),
+        ({}, False),
+    ],
+)
+def test_containers_that_refuse_their_flags(state: dict[str, Any], expected: bool) -> None:
+    assert refuses_its_flags(_pod(state)) == expected
 
 
 @pytest.mark.parametrize(

@@ -114,7 +114,7 @@ def test_unreachable_datastore() -> None:
         plan_absent(ABSENT, observed, ORDER)
     assert failure.value.msg == (
         "TenantControlPlane tenants/acme: its data cannot be purged: DataStore default: no answer; bring the datastore back and "
-        "run again, or set force to leave the data behind"
+        "run again, or set force (variable tenant_control_plane_force) to leave the data behind"
     )
     changes = plan_absent(replace(ABSENT, keep_data=True), observed, ORDER)
     assert changes

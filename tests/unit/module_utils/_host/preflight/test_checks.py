@@ -318,6 +318,14 @@ def test_every_check_has_a_case() -> None:
         (file("/proc/swaps", SWAPS.format(used=1000)), {"swap_off": False, "kubelet_configuration": {"failSwapOn": False}}),
         (cgroup_v1(), {"kubelet_configuration": {"failCgroupV1": False}}),
         (lambda _h: None, {"kubelet_configuration": {"cgroupDriver": "cgroupfs"}, "systemd_cgroup": False}),
+        # A file system that is built into a kernel without files of modules.
+        (
+            all_of(
+                file(f"/lib/modules/{KERNEL}/modules.dep", "kernel/net/bridge/br_netfilter.ko:\n"),
+                file("/proc/filesystems", "nodev\tproc\nnodev\toverlay\n"),
+            ),
+            {},
+        ),
         # A node's ports are in use by its kubelet, its disk by its images, and its CNI has made links.
         (all_of(put("member", JOINED), put("used", {"10250": "kubelet"}), put("left", ["link cni0"])), {}),
         (all_of(put("member", JOINED), lambda h: h.disks.update({"/usr/local/bin": Disk(10, 10)})), {}),
