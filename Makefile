@@ -16,7 +16,9 @@ JUNIT := $(TREE)/tests/output/junit
 PYTEST = cd $(TREE) && python -m pytest --junitxml=$(JUNIT)/$@.xml
 PARTS = python tools/parts.py $(JUNIT)
 # A test file stays with one process, which has servers of its own.
-SPREAD = -n auto --maxprocesses=4 --dist loadfile
+SPREAD = -n auto --maxprocesses=4 --dist loadfile --no-loadscope-reorder
+# A process that waits for its servers half of the time leaves room for another.
+SPREAD_WAITING = -n $(shell echo $$(( $$(nproc) * 3 / 2 ))) --maxprocesses=6 --dist loadfile --no-loadscope-reorder
 # The others belong to test-long.
 SHORT = -m "not long"
 READY := venv tree
@@ -72,7 +74,7 @@ test-roles: $(READY) ## roles run as playbooks on this machine, without any serv
 
 test-api: $(READY) ## tests against a real API server and etcd from the bundle, PostgreSQL and MariaDB from packages
 	@tools/test-servers
-	$(PYTEST) $(SPREAD) $(SHORT) tests/integration/api $(PYTEST_ARGUMENTS)
+	$(PYTEST) $(SPREAD_WAITING) $(SHORT) tests/integration/api $(PYTEST_ARGUMENTS)
 
 test-cluster: $(READY) ## tests against real clusters on lab machines
 	$(PYTEST) $(SHORT) tests/integration/cluster $(PYTEST_ARGUMENTS)

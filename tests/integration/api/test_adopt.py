@@ -134,6 +134,7 @@ def identities(result: dict[str, Any]) -> list[Any]:
     return [(item["object"], item["action"], [entry["path"] for entry in item.get("fields", [])]) for item in every]
 
 
+@pytest.mark.long
 def test_ladder(cluster: Cluster) -> None:
     """Check, run, run again, check again; then the pods of one are replaced, and both tenants are deleted."""
     made = [cluster.tenant(name=name).made() for name in ("acme", "blue")]
@@ -352,6 +353,7 @@ def test_operator_comes_back(cluster: Cluster) -> None:
     assert cluster.operator() == 0
 
 
+@pytest.mark.long
 def test_playbook(cluster: Cluster) -> None:
     made = cluster.tenant().made()
     variables: dict[str, Any] = {"tenant_control_plane_kubeconfig": str(cluster.kubeconfig), "tenant_control_plane_renew_before": 1}

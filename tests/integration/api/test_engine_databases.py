@@ -182,6 +182,7 @@ def test_what_is_changed_in_the_database_is_mended(tenant: Tenant, place: Place)
     assert tenant.left() == []
 
 
+@pytest.mark.long
 def test_killed_while_its_share_is_made(place: Place) -> None:
     """Before and after each step from the Secret to the last part."""
     plan = place.ground.tenant().run(check=True).summary

@@ -590,6 +590,7 @@ def test_the_playbook_renews_all(generator: Generator, pair: tuple[Tenant, Tenan
     assert len(generator.secrets()) == 2
 
 
+@pytest.mark.long
 def test_the_role_keeps_generators_with_the_tenants(ground: Ground, tmp_path: Path) -> None:
     tenant = ground.tenant("role")
     generator = Generator(ground, tenant.namespace)

@@ -192,6 +192,7 @@ def work_of(done: PlaybookRun) -> tuple[int, list[str]]:
     return len(results), [Path(path).stem for path in re.findall(r"Using module file (\S+)", done.output)]
 
 
+@pytest.mark.long
 def test_tenants_that_sleep_take_as_many_tasks_and_modules_for_five_as_for_one(tmp_path: Path, ground: Ground) -> None:
     tenants, counted = five(ground), []
     for number in (1, 5):
@@ -209,6 +210,7 @@ def test_tenants_that_sleep_take_as_many_tasks_and_modules_for_five_as_for_one(t
     assert [modules.count("tenant_kubeconfig") for _results, modules in counted] == [1] * 4
 
 
+@pytest.mark.long
 def test_a_check_of_tenants_that_are_awake_takes_as_many_for_five_as_for_one(tmp_path: Path, awake: list[Tenant]) -> None:
     counted = []
     for number in (1, 5):

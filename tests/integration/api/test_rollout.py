@@ -616,6 +616,7 @@ def test_playbook(fleet: Fleet) -> None:
     assert fleet.versions() == [NEW] * 5
 
 
+@pytest.mark.long
 def test_playbook_brings_the_definitions_of_an_inventory(fleet: Fleet) -> None:
     definitions = [definition(tenant, **{"kubernetes.version": NEW}) for tenant in fleet.tenants[:3]]
     variables: Json = {"tenant_control_plane_definitions": definitions, "tenant_rollout_name": fleet.name, "tenant_rollout_canary": 0}
