@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api import names
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import HostedKubernetesError
-from ansible_collections.hosted.kubernetes.plugins.module_utils._api.readiness import pod_ready
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.readiness import pod_counts, pod_ready, will_not_start
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import resource_of
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.tenant_control_plane import TenantControlPlane
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.client import Client
@@ -42,7 +42,8 @@ class Path:
 class Paths:
     """All ways. With only a kubeconfig of the tenant, nothing is known of its replicas.
 
-    replicas: pods of the control plane that are ready, the last ways. problems: why others are not, "" when all that are wanted are.
+    replicas: pods of the control plane that are ready, the last ways. problems: why others are not, "" when all that are wanted are and no other
+    pod is held up.
     """
 
     all: tuple[Path, ...]
@@ -88,5 +89,6 @@ def _replicas(management: Client, tenant: TenantControlPlane) -> tuple[tuple[str
             f"TenantControlPlane {tenant.key}: no control-plane pod is ready: {pod_reasons(pods)}; run the tenant's playbook until it is Ready"
         )
     if len(ready) >= tenant.deployment.replicas:
-        return ready, ""
+        stuck = [pod for pod in pods if pod_counts(pod) and will_not_start(pod)]
+        return ready, f"a roll-out is stuck: {pod_reasons(stuck)}" if stuck else ""
     return ready, f"{len(ready)} of {tenant.deployment.replicas} replicas are ready: {pod_reasons(pods)}"

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
@@ -17,6 +17,21 @@ from ansible_collections.hosted.kubernetes.tests.support.apiserver import runnin
 from ansible_collections.hosted.kubernetes.tests.support.modules import ModuleFailedError, run_module
 from ansible_collections.hosted.kubernetes.tests.support.stand_in import standing_in
 from ansible_collections.hosted.kubernetes.tests.support.tenants import Ground, Tenant
+
+READY: Final[Json] = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
+STUCK: Final[Json] = {
+    "phase": "Pending",
+    "containerStatuses": [
+        {
+            "name": "a",
+            "image": "a",
+            "imageID": "",
+            "ready": False,
+            "restartCount": 0,
+            "state": {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}},
+        }
+    ],
+}
 
 
 def test_without_workers(bundle: Path, tmp_path: Path) -> None:
@@ -39,14 +54,13 @@ def test_without_workers(bundle: Path, tmp_path: Path) -> None:
     ]
 
 
-def show_a_ready_pod(tenant: Tenant) -> None:
+def show_a_pod(tenant: Tenant, number: int = 0, status: Json = READY) -> None:
     """What a kubelet would say of the control plane of a tenant for which another API server stands in."""
-    where = {"name": f"{tenant.name}-0", "namespace": tenant.namespace}
+    where = {"name": f"{tenant.name}-{number}", "namespace": tenant.namespace}
     spec = {"containers": [{"name": "a", "image": "a"}], "automountServiceAccountToken": False}
     tenant.ground.client.create(
         {"apiVersion": "v1", "kind": "Pod", "metadata": {**where, "labels": {names.LABEL_NAME: tenant.name}}, "spec": spec}
     )
-    status = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
     tenant.patch("Pod", {"status": status}, where["name"], subresource="status")
 
 
@@ -67,11 +81,16 @@ def test_several(bundle: Path, tmp_path: Path, ground: Ground) -> None:
     }
     with standing_in(bundle, tmp_path, *tenants[:2]):
         for tenant in tenants[:2]:
-            show_a_ready_pod(tenant)
+            show_a_pod(tenant)
         assert run_module(tenant_check.main, {**arguments, "tenants": entries[:1]})["tenants"][0]["error"] == ""
         with pytest.raises(ModuleFailedError) as error:
             run_module(tenant_check.main, arguments)
         looked = run_module(tenant_check.main, arguments, check=True)
+        show_a_pod(tenants[0], 1, STUCK)
+        with pytest.raises(
+            ModuleFailedError, match="control-plane: a roll-out is stuck: pod t0-1: container a ImagePullBackOff: no such image"
+        ):
+            run_module(tenant_check.main, {**arguments, "tenants": entries[:1]})
     result = error.value.result
     well, few, asleep, absent = result["tenants"]
     assert [item["tenant"] for item in result["tenants"]] == [f"{first.namespace}/{item['name']}" for item in entries]
