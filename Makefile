@@ -50,7 +50,7 @@ clean: ## remove environments, the copied tree and build results; the bundle and
 
 ##### Checks, from the fastest to the slowest
 
-.PHONY: format lint sanity test-unit test-roles test-api test-cluster test-scenario test-build test-core-floor test-fast test test-long bench bench-backup
+.PHONY: format lint sanity test-unit test-roles test-api test-cluster test-site test-scenario test-build test-core-floor test-fast test test-long bench bench-backup
 format: venv ## format the Python code and sort its imports
 	ruff check -q --fix --select I . && ruff format .
 
@@ -76,8 +76,12 @@ test-api: $(READY) ## tests against a real API server and etcd from the bundle, 
 	@tools/test-servers
 	$(PYTEST) $(SPREAD_WAITING) $(SHORT) tests/integration/api $(PYTEST_ARGUMENTS)
 
+SITE = tests/integration/cluster/test_site.py
 test-cluster: $(READY) ## tests against real clusters on lab machines
-	$(PYTEST) $(SHORT) tests/integration/cluster $(PYTEST_ARGUMENTS)
+	$(PYTEST) $(SHORT) tests/integration/cluster --ignore=$(SITE) $(PYTEST_ARGUMENTS)
+
+test-site: $(READY) ## a site's life on machines of its own, from nothing to nothing, playbook by playbook
+	$(PYTEST) $(SHORT) $(SITE) $(PYTEST_ARGUMENTS)
 
 test-scenario: $(READY) ## the main job end to end: molecule scenario default on machines of its own
 	cd $(TREE) && molecule test --scenario-name default
@@ -96,9 +100,9 @@ test-core-floor: $(READY) ## plugins, roles, build, playbooks and modules once m
 test-fast: $(READY) ## lint, test-unit and test-api
 	@$(PARTS) lint test-unit test-api
 
-# What waits for machines leaves the processors to the lane with ansible-core 2.16.
+# What waits for machines leaves the processors to others.
 test: $(READY) ## everything a change must pass; prints the minutes of each part
-	@$(PARTS) bundle+lint+sanity test-unit test-build test-roles test-api test-cluster+test-core-floor test-scenario
+	@$(PARTS) bundle+lint+sanity test-unit test-build test-roles test-api test-cluster+test-site test-scenario+test-core-floor
 
 test-long: $(READY) ## what takes too long for every change: a tenant's life, upgrade included, with probers that ask it all the time
 	$(PYTEST) $(SPREAD) -m long tests/integration/api $(PYTEST_ARGUMENTS)

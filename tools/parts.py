@@ -123,10 +123,11 @@ def count_tests(junit: Path) -> tuple[int, int]:
 
 def report(parts: list[Part]) -> str:
     """Return the table of all parts; its last line is "N passed, N failed"."""
-    lines = [f"{'part':<24}{'result':<8}{'minutes':>8}{'passed':>8}{'failed':>8}"]
-    lines += [f"{p.name:<24}{p.result:<8}{p.seconds / 60:>8.1f}{p.passed:>8}{p.failed:>8}" for p in parts]
+    width = max(24, *(len(part.name) + 2 for part in parts))
+    lines = [f"{'part':<{width}}{'result':<8}{'minutes':>8}{'passed':>8}{'failed':>8}"]
+    lines += [f"{p.name:<{width}}{p.result:<8}{p.seconds / 60:>8.1f}{p.passed:>8}{p.failed:>8}" for p in parts]
     passed, failed = sum(p.passed for p in parts), sum(p.failed for p in parts)
-    lines += [f"{'together':<24}{'':<8}{sum(p.seconds for p in parts) / 60:>8.1f}", "", f"{passed} passed, {failed} failed"]
+    lines += [f"{'together':<{width}}{'':<8}{sum(p.seconds for p in parts) / 60:>8.1f}", "", f"{passed} passed, {failed} failed"]
     return "\n".join(lines)
 
 
