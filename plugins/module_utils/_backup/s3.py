@@ -35,7 +35,7 @@ except ImportError:
 PART_BYTES: Final = 8 << 20
 """Servers take at least 5 MiB and at most 10 000 parts: 80 GB, ten times what an etcd may hold."""
 _FLOOR: Final = (1, 36)
-_PIECE_BYTES: Final = 1 << 20
+_PIECE_BYTES: Final = 256 << 10
 _MOST_CUTS: Final = 5
 """Of one download without a byte between them."""
 _MOST_TEXT: Final = 256
@@ -95,7 +95,9 @@ class Bucket:
             raise InvalidError("s3.bucket is missing; give the name of a bucket that exists")
         url = urlsplit(self.endpoint)
         if self.endpoint and (url.scheme not in ("https", "http") or not url.hostname or url.username or url.query or url.fragment):
-            raise InvalidError(f's3.endpoint "{url._replace(netloc=url.netloc.rpartition("@")[2]).geturl()}" is no URL; write https://HOST:PORT')
+            raise InvalidError(
+                f's3.endpoint "{url._replace(netloc=url.netloc.rpartition("@")[2]).geturl()}" is no URL; write https://HOST:PORT'
+            )
         if bool(self.access_key) != bool(self.secret_key):
             raise InvalidError("s3.access_key and s3.secret_key belong together; give both, or none to use those of the environment")
         if self.ca_file:
