@@ -7,12 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import socket
-import struct
 import threading
 from collections.abc import Iterator
-
-# Closing with this sends a reset instead of an end.
-_RESET = struct.pack("ii", 1, 0)
 
 
 class Relay:
@@ -57,9 +53,10 @@ class Relay:
                 passed += len(data)
                 if self.cuts and passed > self.cut_bytes:
                     self.cuts -= 1
-                    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-                    return
+                    break
                 client.sendall(data)
+            # Unlike close(), this wakes the thread that is reading from it.
+            client.shutdown(socket.SHUT_RDWR)
 
 
 @contextlib.contextmanager

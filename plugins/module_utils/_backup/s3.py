@@ -44,6 +44,7 @@ _DEFAULT_REGION: Final = "us-east-1"
 _NO_ACCESS: Final = "this access key may not do that there; give it the rights that docs/backup.md lists"
 _NO_SPACE: Final = "the server has no room left, or the quota is used up; make room or lower keep, then run again"
 _REGION: Final = "the bucket is in another region; correct region, or endpoint"
+_NETWORK: Final = "check endpoint, network and server, then run again"
 _UNKNOWN: Final = "correct that, then run again"
 # Codes of the protocol, then of servers, then numbers of HTTP where there is no code.
 _REMEDIES: Final = {
@@ -69,7 +70,8 @@ _REMEDIES: Final = {
     "NoCredentialsError": "give access_key and secret_key, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile",
     "ProfileNotFound": "correct AWS_PROFILE, or give access_key and secret_key",
     "ParamValidationError": "correct bucket and prefix",
-    "HTTPClientError": "check endpoint, network and server, then run again",
+    "HTTPClientError": _NETWORK,
+    "ConnectionError": _NETWORK,
 }
 
 
@@ -181,7 +183,9 @@ class S3Target:
             raise BackupError(f"{where}: {reason}; {remedy}", path=self.describe(name)) from error
         except (BotoCoreError, HTTPError) as error:
             remedy = next((_REMEDIES[kind.__name__] for kind in type(error).__mro__ if kind.__name__ in _REMEDIES), _UNKNOWN)
-            raise BackupError(f"{where}: {str(error)[:_MOST_TEXT].rstrip(' .')}; {remedy}", path=self.describe(name)) from error
+            raise BackupError(
+                f"{where}: {' '.join(str(error).split())[:_MOST_TEXT].rstrip(' .')}; {remedy}", path=self.describe(name)
+            ) from error
 
     def _listed(self, start: str) -> Iterator[str]:
         """Names of all files that begin so."""
