@@ -12,14 +12,17 @@ from collections.abc import Iterator
 
 
 class Relay:
-    """Cuts connections while `cuts` is above zero: each after cut_bytes of its answers. connections: how many there were."""
+    """Cuts connections while `cuts` is above zero: each after cut_bytes of its answers. connections: how many there were.
+
+    ends: whether it takes no more connections after the last cut.
+    """
 
     def __init__(self, port: int) -> None:
         self._target = ("127.0.0.1", port)
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._listening.getsockname()[1])
         self.cuts = self.connections = 0
-        self.cut_bytes = 0
+        self.cut_bytes, self.ends = 0, False
         self._thread = threading.Thread(target=self._accept, daemon=True)
         self._thread.start()
 
@@ -53,6 +56,8 @@ class Relay:
                 passed += len(data)
                 if self.cuts and passed > self.cut_bytes:
                     self.cuts -= 1
+                    if self.ends and not self.cuts:
+                        self.close()
                     break
                 client.sendall(data)
             # Unlike close(), this wakes the thread that is reading from it.

@@ -6,11 +6,13 @@
 from __future__ import annotations
 
 import functools
+import http.server
 import os
 import secrets
 import signal
 import subprocess
 import sys
+import threading
 import tracemalloc
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -415,13 +417,36 @@ def test_a_download_that_is_cut_goes_on(place: Place) -> None:
             assert (relay.cuts, relay.connections) == (0, 4)
             source.rewind()
             assert source.read(1 << 20) == text[: 1 << 20]
-    with relay_to(place.server.port) as relay:
-        relay.cuts, relay.cut_bytes = 100, 150_000
-        with place.target(endpoint=f"https://127.0.0.1:{relay.port}").open(NAME) as source, pytest.raises(
-            BackupError, match=r"cannot read .*: the connection was cut 5 times at byte 0 of 5242880 .*; check network and server"
-        ):
-            source.read(len(text))
-        assert relay.connections == 5
+
+
+class Empty(http.server.BaseHTTPRequestHandler):
+    """Promises an object of 100 bytes, and sends none of them."""
+
+    asked = 0
+
+    def do_GET(self) -> None:
+        type(self).asked += 1
+        self.send_response(200 if self.asked == 1 else 206)
+        self.send_header("ETag", '"x"')
+        self.send_header("Content-Length", "100")
+        self.end_headers()
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Keep the output of the tests clean."""
+
+
+def test_a_download_that_never_goes_on_ends(place: Place) -> None:
+    with http.server.HTTPServer(("127.0.0.1", 0), Empty) as broken:
+        thread = threading.Thread(target=broken.serve_forever)
+        thread.start()
+        try:
+            with place.target(endpoint=f"http://127.0.0.1:{broken.server_port}").open(NAME) as source, pytest.raises(BackupError) as failed:
+                source.read(10)
+        finally:
+            broken.shutdown()
+            thread.join()
+    assert "the connection was cut 5 times at byte 0 of 100" in failed.value.msg
+    assert Empty.asked == 5
 
 
 def test_a_restore_whose_download_breaks_changes_nothing(place: Place, made: Tenant) -> None:
@@ -431,10 +456,12 @@ def test_a_restore_whose_download_breaks_changes_nothing(place: Place, made: Ten
     fill(made.ground.driver, made.isolation, 10)
     before = fingerprint(made.ground.driver, made.isolation)
     with relay_to(place.server.port) as relay:
-        relay.cuts, relay.cut_bytes = 1000, 200_000
+        relay.cuts, relay.cut_bytes, relay.ends = 2, 1_500_000, True
         with pytest.raises(ModuleFailedError, match="cannot read s3://") as failed:
             place.restore(made, s3={**place.s3, "endpoint": f"https://127.0.0.1:{relay.port}"})
-    assert "then run again" in failed.value.result["msg"]
+        # Of the list, of the file, and of its rest.
+        assert relay.connections == 3
+    assert "Could not connect to the endpoint URL" in failed.value.result["msg"]
     assert fingerprint(made.ground.driver, made.isolation) == before
     assert place.restore(made)["changed"]
 

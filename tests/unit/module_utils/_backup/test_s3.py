@@ -11,7 +11,9 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors impo
 from ansible_collections.hosted.kubernetes.plugins.module_utils._backup.s3 import Bucket
 
 
-@pytest.mark.parametrize("endpoint", ["s3.example.com", "127.0.0.1:9000", "ftp://s3.example.com", "https://", "https://s3.example.com/?x=1"])
+@pytest.mark.parametrize(
+    "endpoint", ["s3.example.com", "127.0.0.1:9000", "ftp://s3.example.com", "https://", "https://s3.example.com/?x=1"]
+)
 def test_endpoints_that_are_no_url(endpoint: str) -> None:
     with pytest.raises(InvalidError, match=r"is no URL; write https://HOST:PORT"):
         Bucket("backups", endpoint)
@@ -22,7 +24,9 @@ def test_a_login_in_the_url_is_refused_and_not_repeated() -> None:
         Bucket("backups", "https://me:secret@s3.example.com")
 
 
-@pytest.mark.parametrize(("endpoint", "plain"), [("", False), ("https://s3.example.com:9000", False), ("http://s3", True), ("HTTP://s3", True)])
+@pytest.mark.parametrize(
+    ("endpoint", "plain"), [("", False), ("https://s3.example.com:9000", False), ("http://s3", True), ("HTTP://s3", True)]
+)
 def test_plain_http(endpoint: str, plain: bool) -> None:
     assert Bucket("backups", endpoint).is_plain_http is plain
 
