@@ -30,7 +30,8 @@ try:
     from urllib3.exceptions import HTTPError
 except ImportError:
     boto3 = Config = None
-    BotoCoreError = ClientError = HTTPError = Exception  # type: ignore[misc]
+    BotoCoreError = ClientError = Exception
+    HTTPError = Exception  # type: ignore[assignment,misc]
 
 PART_BYTES: Final = 8 << 20
 """Servers take at least 5 MiB and at most 10 000 parts: 80 GB, ten times what an etcd may hold."""

@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 
-from ansible_collections.hosted.kubernetes.plugins.module_utils._backup import s3
 from ansible_collections.hosted.kubernetes.plugins.module_utils._backup.errors import BackupError
 from ansible_collections.hosted.kubernetes.plugins.module_utils._backup.s3 import PART_BYTES, Bucket, S3Target
 from ansible_collections.hosted.kubernetes.plugins.modules import tenant_backup, tenant_restore
@@ -276,7 +276,7 @@ def test_refused_options(place: Place, made: Tenant, tmp_path: Path) -> None:
 def test_boto3_is_missing_or_old(place: Place, made: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
     told = "Python library boto3 is missing or too old for .*; install the collection's requirements-s3.txt there"
     with monkeypatch.context() as patched:
-        patched.setattr(s3.boto3, "__version__", "1.34.46")
+        patched.setattr(boto3, "__version__", "1.34.46")
         with pytest.raises(ModuleFailedError, match=told):
             place.backup(made)
     monkeypatch.setitem(sys.modules, "boto3", None)
@@ -321,7 +321,11 @@ def test_playbooks(place: Place, made: Tenant) -> None:
     assert (done.status, len(place.target().names())) == (0, 1), done.output
     assert ROOT[1] not in done.output
     fill(made.ground.driver, made.isolation, 10)
-    extra = {"tenant_restore_tenant": made.key, "tenant_restore_in_place": True, "tenant_control_plane_renew_before": RENEW_BEFORE_DAYS}
+    extra: dict[str, Any] = {
+        "tenant_restore_tenant": made.key,
+        "tenant_restore_in_place": True,
+        "tenant_control_plane_renew_before": RENEW_BEFORE_DAYS,
+    }
     done = run_playbook("hosted.kubernetes.tenant_restore", **variables, **extra)
     assert (done.status, done.changed) == (0, 1), done.output
     assert len(content(made.ground.driver, made.isolation)) == 450
