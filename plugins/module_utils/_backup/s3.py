@@ -199,10 +199,10 @@ class S3Target:
         """End the uploads that killed runs of the same tenant have left."""
         folder, tenant = self._bucket.folder, target.tenant_of(name)
         pages = self.client().get_paginator("list_multipart_uploads")
-        for page in pages.paginate(Bucket=self._bucket.name, Prefix=folder):
-            for item in page.get("Uploads", []):
-                if target.tenant_of(item["Key"][len(folder) :]) == tenant:
-                    self.client().abort_multipart_upload(Bucket=self._bucket.name, Key=item["Key"], UploadId=item["UploadId"])
+        found = [item for page in pages.paginate(Bucket=self._bucket.name, Prefix=folder) for item in page.get("Uploads", [])]
+        for item in found:
+            if target.tenant_of(item["Key"][len(folder) :]) == tenant:
+                self.client().abort_multipart_upload(Bucket=self._bucket.name, Key=item["Key"], UploadId=item["UploadId"])
 
 
 class _Upload:
