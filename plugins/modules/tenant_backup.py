@@ -12,7 +12,8 @@ description:
     TenantControlPlane and what cannot be made again, which are its certificate authorities, its ServiceAccount keys and the keys of its
     encryption at rest. The tenant goes on working meanwhile. Neighbours in the same datastore are not read.
   - When etcd drops that revision in the meantime (compaction), it begins again at a new one, three times at most.
-  - A file appears under its name when it is complete and on the disk, or not at all. What a killed run has left is removed by the next one.
+  - A file appears under its name when it is complete and on the disk, or not at all. What a killed run has left is removed by the next one. In a bucket
+    that is an upload that was not completed; those of the same tenant are ended, so let one backup of a tenant end before the next begins.
   - Certificates and kubeconfigs are not kept, since a restore makes new ones. Neither are objects of yours beside the tenant, such as
     Secrets that its definition names for images or configuration files.
   - Tenants on PostgreSQL, MySQL and MariaDB, and those with C(dataStoreOverrides), are refused.
@@ -43,7 +44,7 @@ options:
     default: refused
   keep:
     description:
-      - How many backups of this tenant stay in O(directory), this one included; older ones are removed once this one is complete.
+      - How many backups of this tenant stay in O(directory) or O(s3), this one included; older ones are removed once this one is complete.
       - V(0) keeps all.
     type: int
     default: 0
@@ -79,6 +80,21 @@ EXAMPLES = r"""
     directory: /srv/backups
     encryption_key_file: /etc/hosted-kubernetes/backup.key
     keep: 14
+
+- name: Back up a tenant into a bucket
+  hosted.kubernetes.tenant_backup:
+    kubeconfig: management.kubeconfig
+    name: acme
+    namespace: tenants
+    s3:
+      endpoint: https://s3.example.com:9000
+      bucket: backups
+      prefix: tenants
+      access_key: "{{ vault_backup_access_key }}"
+      secret_key: "{{ vault_backup_secret_key }}"
+      ca_file: /etc/hosted-kubernetes/s3-ca.crt
+    encryption_key_file: /etc/hosted-kubernetes/backup.key
+    keep: 14
 """
 
 RETURN = r"""
@@ -92,7 +108,7 @@ backup:
       type: str
       sample: tenants_acme_20261128T050000Z.hkbackup
     path:
-      description: Where it is.
+      description: Where it is; C(s3://<bucket>/<prefix>/<name>) in a bucket.
       type: str
     tenant:
       description: namespace/name.

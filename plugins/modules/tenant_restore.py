@@ -37,7 +37,7 @@ options:
     default: default
   file:
     description:
-      - Name of the backup in O(directory).
+      - Name of the backup in O(directory) or O(s3).
       - When it is left out, the newest one of that tenant is taken.
     type: str
   in_place:
@@ -118,6 +118,17 @@ EXAMPLES = r"""
       controlPlane:
         deployment:
           replicas: 1
+
+- name: Bring the data of a tenant back to its newest backup in a bucket, with the login of the environment
+  hosted.kubernetes.tenant_restore:
+    kubeconfig: management.kubeconfig
+    name: acme
+    namespace: tenants
+    s3:
+      bucket: backups
+      region: eu-central-1
+    encryption_key_file: /etc/hosted-kubernetes/backup.key
+    in_place: true
 """
 
 RETURN = r"""
@@ -127,7 +138,7 @@ backup:
   type: dict
   contains:
     path:
-      description: Where it is.
+      description: Where it is; C(s3://<bucket>/<prefix>/<name>) in a bucket.
       type: str
     tenant:
       description: namespace/name of the tenant that it was made of.

@@ -9,24 +9,53 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._ansible.module import ArgumentSpec
-from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import HostedKubernetesError
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import HostedKubernetesError, InvalidError
 
 if TYPE_CHECKING:
     from ansible_collections.hosted.kubernetes.plugins.module_utils._backup.target import BackupTarget
 
 BACKUP_TARGET = ArgumentSpec(
     options={
-        "directory": {"type": "path", "required": True},
+        "directory": {"type": "path"},
+        "s3": {
+            "type": "dict",
+            "options": {
+                "bucket": {"type": "str", "required": True},
+                "endpoint": {"type": "str"},
+                "prefix": {"type": "str"},
+                "region": {"type": "str"},
+                "access_key": {"type": "str", "no_log": False},
+                "secret_key": {"type": "str", "no_log": True},
+                "ca_file": {"type": "path"},
+            },
+        },
         "encryption_key_file": {"type": "path", "no_log": False},
     },
+    mutually_exclusive=[["directory", "s3"]],
+    required_one_of=[["directory", "s3"]],
 )
 
 
 def backup_target(params: Mapping[str, Any]) -> BackupTarget:
-    """The place that the options name."""
+    """The place that the options name. Raises HostedKubernetesError, and ImportError without boto3."""
+    if params["s3"]:
+        return _s3_target(params["s3"], encrypted=bool(params["encryption_key_file"]))
     from ansible_collections.hosted.kubernetes.plugins.module_utils._backup.directory import DirectoryTarget
 
     return DirectoryTarget(params["directory"])
+
+
+def _s3_target(options: Mapping[str, Any], *, encrypted: bool) -> BackupTarget:
+    from ansible_collections.hosted.kubernetes.plugins.module_utils._backup.s3 import Bucket, S3Target
+
+    given = {name: value or "" for name, value in options.items()}
+    bucket = Bucket(name=given.pop("bucket"), **given)
+    if bucket.is_plain_http and not encrypted:
+        raise InvalidError(
+            f"s3.endpoint {bucket.endpoint} sends backups in plain text, which whoever sees them could read and alter; use https://, "
+            "or give encryption_key_file"
+        )
+    return S3Target(bucket)
 
 
 def encryption_key(params: Mapping[str, Any]) -> bytes | None:

@@ -23,6 +23,9 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors impo
 
 Result = dict[str, Any]
 
+# Files with the libraries that not everybody needs.
+_REQUIREMENTS = {"boto3": "requirements-s3.txt"}
+
 
 class _Module(AnsibleModule):
     """A module whose results, also those of refused options, repeat of its options only what may be shown."""
@@ -126,5 +129,5 @@ def run(spec: ArgumentSpec, main: Callable[[AnsibleModule], Result]) -> None:
 def _missing_library(error: ImportError) -> str:
     return (
         f"Python library {error.name or error} is missing or too old for {sys.executable}; install the collection's "
-        "requirements.txt there, or set ansible_python_interpreter to the interpreter that has them"
+        f"{_REQUIREMENTS.get(error.name or '', 'requirements.txt')} there, or set ansible_python_interpreter to the interpreter that has them"
     )

@@ -205,6 +205,10 @@ class Reader:
 
     def _open(self, key: bytes | None, context: bytes) -> encryption.Cipher | None:
         if not self.header.encrypted:
+            if key is not None:
+                raise EncryptionKeyError(
+                    "is not encrypted, so that anybody may have written it, though encryption_key_file is given; leave that out if you trust it"
+                )
             return None
         if key is None:
             raise EncryptionKeyError("is encrypted; give the file with its key in encryption_key_file")

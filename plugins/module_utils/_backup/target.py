@@ -57,7 +57,13 @@ def name_of(namespace: str, tenant: str, now: datetime) -> str:
 
 
 def is_name(name: str) -> bool:
-    return _NAME.fullmatch(name) is not None
+    return tenant_of(name) is not None
+
+
+def tenant_of(name: str) -> tuple[str, str] | None:
+    """Namespace and name of the tenant whose backup is called so; None when that is no name of a backup."""
+    match = _NAME.fullmatch(name)
+    return (match["namespace"], match["name"]) if match else None
 
 
 def of_tenant(names: Sequence[str], namespace: str, tenant: str) -> list[str]:

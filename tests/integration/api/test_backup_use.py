@@ -108,6 +108,8 @@ def test_playbooks_refuse_to_guess(tmp_path: Path) -> None:
     tried = run_playbook("hosted.kubernetes.tenant_restore", tenant_restore_tenant="acme", **directory)
     assert 'tenant_restore_tenant "acme" must be namespace/name of a tenant' in tried.text
     tried = run_playbook("hosted.kubernetes.tenant_backup")
-    assert 'tenant_backup_directory "" must be where the backups go' in tried.text
+    assert 'One of tenant_backup_directory "" and tenant_backup_s3_bucket "" must be where the backups go' in tried.text
     tried = run_playbook("hosted.kubernetes.tenant_backup", tenant_backup_tenants="tenants/acme, other", **directory)
     assert 'tenant_backup_tenants "tenants/acme, other" names of tenants with their namespaces (namespace/name)' in tried.text
+    tried = run_playbook("hosted.kubernetes.tenant_backup", tenant_backup_s3_bucket="backups", **directory)
+    assert f'One of tenant_backup_directory "{tmp_path}" and tenant_backup_s3_bucket "backups" must be where' in tried.text

@@ -116,6 +116,11 @@ def test_a_flipped_bit_anywhere(key: bytes | None) -> None:
             read(bytes(altered), key)
 
 
+def test_a_plain_file_where_an_encrypted_one_is_expected() -> None:
+    with pytest.raises(EncryptionKeyError, match="is not encrypted, so that anybody may have written it"):
+        read(written(None), KEY)
+
+
 def test_something_behind_its_end() -> None:
     with pytest.raises(DamagedError, match="something follows"):
         read(written(None) + b"x")

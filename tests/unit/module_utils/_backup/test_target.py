@@ -26,6 +26,11 @@ def test_names() -> None:
         assert not target.is_name(other)
 
 
+def test_whose_backup_it_is() -> None:
+    assert target.tenant_of(NAME) == ("team-a", "acme")
+    assert target.tenant_of("notes.txt") is None
+
+
 @pytest.mark.parametrize(("keep", "gone"), [(0, []), (1, ["1", "2"]), (2, ["1"]), (3, []), (9, [])])
 def test_retention_counts_each_tenant_alone(keep: int, gone: list[str]) -> None:
     own = {number: f"team-a_acme_2026112{number}T050009Z.hkbackup" for number in "123"}
