@@ -185,9 +185,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             self.display.warning(f"{path}: {text}")
 
     def _fill(self, tenants: list[api.InventoryTenant]) -> None:
-        arranged = api.arrange(
-            tenants, qualified_names=self.get_option("qualified_names"), address_types=self.get_option("address_types")
-        )
+        arranged = api.arrange(tenants, qualified_names=self.get_option("qualified_names"), address_types=self.get_option("address_types"))
         self.inventory.add_group(api.ALL_TENANTS)
         for group in arranged.groups:
             self.inventory.add_group(group.name)

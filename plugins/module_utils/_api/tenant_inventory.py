@@ -180,9 +180,9 @@ def _group_names(tenants: Sequence[InventoryTenant], qualified: bool) -> dict[st
     taken = Counter([*long.values(), *([] if qualified else short.values())])
     shorts = Counter(short.values())
     result = {}
-    for key in short:
-        if not qualified and shorts[short[key]] == 1:
-            result[key] = short[key]
+    for key, name in short.items():
+        if not qualified and shorts[name] == 1:
+            result[key] = name
         elif taken[long[key]] == 1:
             result[key] = long[key]
         else:

@@ -23,9 +23,7 @@ class StoredTenants:
     Raises HostedKubernetesError when the resource definitions are not installed, ApiError.
     """
 
-    def __init__(
-        self, management: Client, tenants: Sequence[TenantKey], suffix: str, *, resources: Sequence[Json] | None = None
-    ) -> None:
+    def __init__(self, management: Client, tenants: Sequence[TenantKey], suffix: str, *, resources: Sequence[Json] | None = None) -> None:
         self._management, self._suffix = management, suffix
         several = len(set(tenants)) > 1
         self._listed = several or resources is not None

@@ -112,7 +112,9 @@ def test_the_first_type_that_a_node_has_is_connected_to(types: tuple[str, ...], 
     assert variables(found, *types).get("ansible_host") == host
 
 
-@pytest.mark.parametrize("address", ["-oProxyCommand=id", "a b", "$(id)", "fe80::1%$(id)", "{{ lookup('pipe', 'id') }}", "root@192.0.2.1", ""])
+@pytest.mark.parametrize(
+    "address", ["-oProxyCommand=id", "a b", "$(id)", "fe80::1%$(id)", "{{ lookup('pipe', 'id') }}", "root@192.0.2.1", ""]
+)
 def test_an_address_that_is_none_is_left_out(address: str) -> None:
     found = variables(node("one", ("InternalIP", address), ("InternalIP", "192.0.2.1")))
     assert found["ansible_host"] == "192.0.2.1"
