@@ -81,7 +81,7 @@ def plain(value: Json) -> Any:
 
 @dataclass(frozen=True)
 class Listed:
-    """What a command has said. stderr: without the line breaks that Ansible puts into it."""
+    """What a command has said."""
 
     status: int
     stdout: str
@@ -93,6 +93,10 @@ class Listed:
         found: Json = json.loads(self.stdout, object_hook=plain)
         return found
 
+    def warns(self, text: str) -> bool:
+        """Whether it is in what went to stderr, where Ansible breaks lines also within words."""
+        return "".join(text.split()) in "".join(self.stderr.split())
+
     @property
     def hosts(self) -> Json:
         found: Json = self.inventory["_meta"]["hostvars"]
@@ -103,7 +107,7 @@ def run(folder: Path, program: str, *arguments: str, **variables: str) -> Listed
     """Run a program of Ansible with the inventory in a folder."""
     command = [str(Path(sys.executable).parent / program), "--inventory", str(folder / "tenants.hosted.yml"), *arguments]
     done = subprocess.run(command, env={**environment(), **variables}, cwd=folder, capture_output=True, text=True, check=False)
-    return Listed(done.returncode, done.stdout, " ".join(done.stderr.split()))
+    return Listed(done.returncode, done.stdout, done.stderr)
 
 
 def listed(folder: Path, source: str | Json, **variables: str) -> Listed:
@@ -151,8 +155,8 @@ def test_tenants_are_groups_and_nodes_are_hosts(fleet: Fleet, tmp_path: Path) ->
     dead = inventory["tenant_dead"]
     assert (dead.get("hosts", []), dead["vars"]["tenant_asleep"]) == ([], False)
     assert dead["vars"]["tenant_problem"].startswith("no control-plane pod is ready: ")
-    assert f"the nodes of tenant {fleet.namespace}/dead are not known: no control-plane pod is ready: " in done.stderr
-    assert f"the nodes of tenants that sleep are not known: {fleet.other}/acme" in done.stderr
+    assert done.warns(f"the nodes of tenant {fleet.namespace}/dead are not known: no control-plane pod is ready: ")
+    assert done.warns(f"the nodes of tenants that sleep are not known: {fleet.other}/acme")
     assert not [secret for secret in secrets_of(fleet) if secret in done.stdout + done.stderr]
 
 
@@ -201,7 +205,7 @@ def test_the_cache_answers_without_a_cluster(fleet: Fleet, tmp_path: Path) -> No
     # A tenant that does not answer can be a failure; what is not complete is not kept.
     done = listed(tmp_path, {**options, "unknown_nodes": "fail"}, ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED="true")
     assert done.status != 0
-    assert f"the nodes of tenant {fleet.namespace}/dead are not known" in done.stderr
+    assert done.warns(f"the nodes of tenant {fleet.namespace}/dead are not known")
     assert not list((tmp_path / "cache").iterdir())
 
     options["label_selector"] = "stage=production"
@@ -212,7 +216,7 @@ def test_the_cache_answers_without_a_cluster(fleet: Fleet, tmp_path: Path) -> No
     assert listed(tmp_path, options).inventory == first.inventory
     assert sorted(first.hosts) == ["one", "solo-1", "two"]
     # Of another choice nothing is known.
-    assert f"kubeconfig {kubeconfig}: " in listed(tmp_path, {**options, "label_selector": ""}).stderr
+    assert listed(tmp_path, {**options, "label_selector": ""}).warns(f"kubeconfig {kubeconfig} cannot be read")
 
 
 def test_ad_hoc_work_and_texts_of_tenants_that_would_be_templates(fleet: Fleet, tmp_path: Path) -> None:
