@@ -65,8 +65,8 @@ class InventoryNode:
     def variables(self, address_types: Iterable[str]) -> Json:
         """Variables of the host. address_types: that of the first one that the Node has becomes ansible_host."""
         found = next((self.addresses[kind][0] for kind in address_types if self.addresses.get(kind)), "")
-        own = {f"node_{name}": value for name, value in asdict(self).items()}
-        return _harmless({**own, **({"ansible_host": found} if found else {})})
+        own = {f"node_{name}": _harmless(value) for name, value in asdict(self).items()}
+        return {**own, "ansible_host": found} if found else own
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ class InventoryTenant:
 
     def variables(self) -> Json:
         """Variables of the tenant's group."""
-        return _harmless({f"tenant_{name}": value for name, value in asdict(self).items() if name != "nodes"})
+        return {f"tenant_{name}": _harmless(value) for name, value in asdict(self).items() if name != "nodes"}
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ def read_tenants(
     Raises HostedKubernetesError when the management cluster does not answer.
     """
     found: list[tuple[Json, StoredTenants]] = []
-    for namespace in sorted(set(namespaces)) or [None]:
+    for namespace in sorted(set(namespaces)) or [""]:
         resources = _resources(management, namespace, label_selector)
         awake = [(item["metadata"]["namespace"], item["metadata"]["name"]) for item in resources if not parse(item).asleep]
         stored = StoredTenants(management, awake, names.ADMIN_KUBECONFIG, resources=resources)
@@ -48,7 +48,7 @@ def _label(resource: Json) -> str:
     return f"{resource['metadata']['namespace']}/{resource['metadata']['name']}"
 
 
-def _resources(management: Client, namespace: str | None, label_selector: str) -> list[Json]:
+def _resources(management: Client, namespace: str, label_selector: str) -> list[Json]:
     try:
         return management.list(resource_of(KIND), namespace=namespace, label_selector=label_selector or None).items
     except NotFoundError as error:

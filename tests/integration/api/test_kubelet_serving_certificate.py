@@ -182,7 +182,6 @@ def run_worker_role(folder: Path, kubelet: Kubelet, kubeconfig: Path, *options: 
         "worker_node_name": kubelet.name,
         "ansible_host": "192.0.2.2",
         "worker_wait_timeout": 5,
-        "__worker_plan": {"action": "join"},
         "__worker_facts": {"host": facts},
         "__worker_join": {"kubelet_configuration": "serverTLSBootstrap: true\n"},
         **variables,
