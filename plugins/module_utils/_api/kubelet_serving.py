@@ -136,10 +136,10 @@ def _name_problems(content: RequestContent, host: ServingHost) -> Iterator[str]:
         yield "it asks for no name and no address"
     for name in content.dns_names:
         if name.lower() not in host.dns_names:
-            yield f"it asks for the name {name}, which is not one of the host's ({_listed(host.dns_names)})"
+            yield f"it asks for the name {name}, while the host has {_listed(host.dns_names)}"
     for address in content.ip_addresses:
         if _plain(address) not in host.ip_addresses:
-            yield f"it asks for the address {address}, which is not one of the host's ({_listed(host.ip_addresses)})"
+            yield f"it asks for the address {address}, while the host has {_listed(host.ip_addresses)}"
 
 
 def _plain(address: str) -> str:
@@ -148,4 +148,4 @@ def _plain(address: str) -> str:
 
 
 def _listed(items: frozenset[str]) -> str:
-    return ", ".join(sorted(items)) or "none is known"
+    return ", ".join(sorted(items)) or "none that is known"

@@ -60,10 +60,10 @@ def test_a_request_for_the_host_itself() -> None:
         ),
         ({}, {"organizations": ()}, r"its subject is CN=system:node:one, O=\(none\)"),
         ({}, {"organizations": ("system:nodes", "system:masters")}, "O=system:nodes, system:masters, not "),
-        ({}, {"dns_names": ("two",)}, r"it asks for the name two, which is not one of the host's \(one, one.example.com\)"),
+        ({}, {"dns_names": ("two",)}, "it asks for the name two, while the host has one, one.example.com"),
         ({}, {"dns_names": ("one", "*.example.com")}, r"it asks for the name \*.example.com"),
         ({}, {"dns_names": ("kubernetes.default.svc",)}, "it asks for the name kubernetes.default.svc"),
-        ({}, {"ip_addresses": ("192.0.2.1", "192.0.2.2")}, r"it asks for the address 192.0.2.2, .* \(192.0.2.1, 2001:db8::1\)"),
+        ({}, {"ip_addresses": ("192.0.2.1", "192.0.2.2")}, "it asks for the address 192.0.2.2, while the host has 192.0.2.1, 2001:db8::1"),
         ({}, {"ip_addresses": (), "dns_names": ()}, "it asks for no name and no address"),
         ({}, {"others": ("alternative name RFC822Name",)}, "it asks for alternative name RFC822Name, which no kubelet needs"),
         ({}, {"is_signed": False}, "it is not signed by its own key"),
@@ -83,7 +83,7 @@ def test_all_reasons_are_told_at_once() -> None:
 def test_of_a_host_of_which_nothing_is_known_its_name_alone_counts() -> None:
     bare = ServingHost.parse({"name": "one"})
     assert refusal(request(), replace(CONTENT, dns_names=("one",), ip_addresses=()), bare) is None
-    assert "(none is known)" in str(refusal(request(), replace(CONTENT, dns_names=("one",)), bare))
+    assert "while the host has none that is known" in str(refusal(request(), replace(CONTENT, dns_names=("one",)), bare))
 
 
 @pytest.mark.parametrize(
