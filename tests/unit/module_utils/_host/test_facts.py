@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.hosted.kubernetes.plugins.module_utils._host import facts
+from ansible_collections.hosted.kubernetes.plugins.module_utils._host import facts, tools
 from ansible_collections.hosted.kubernetes.tests.unit.module_utils._host.test_x509 import EC, HASHES, RSA
 
 BROKEN = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
@@ -129,7 +129,7 @@ def test_addresses_are_what_the_ip_command_says(tmp_path: Path, monkeypatch: pyt
         program = tmp_path / "ip"
         program.write_text(f"#!/bin/sh\ncat <<'END'\n{text}\nEND\n", encoding="utf-8")
         program.chmod(0o755)
-        monkeypatch.setattr(facts.tools, "find", lambda _name, path=str(program): path)
+        monkeypatch.setattr(tools, "find", lambda _name, path=str(program): path)
         assert facts.read_addresses() == expected
-    monkeypatch.setattr(facts.tools, "find", lambda _name: None)
+    monkeypatch.setattr(tools, "find", lambda _name: None)
     assert facts.read_addresses() == []
