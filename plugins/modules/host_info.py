@@ -73,6 +73,10 @@ host:
     hostname:
       description: Name of the host.
       type: str
+    addresses:
+      description: Addresses of the host's own interfaces that others can reach it by.
+      type: list
+      elements: str
     architecture:
       description: Architecture as bundles name it.
       type: str

@@ -21,6 +21,7 @@ COLLECTION = Path(__file__).resolve().parents[2]
 FULL_NAME = "hosted.kubernetes"
 MODULES = sorted(path.stem for path in (COLLECTION / "plugins/modules").glob("*.py"))
 ROLES = sorted(path.name for path in (COLLECTION / "roles").glob("*") if path.is_dir())
+INVENTORIES = sorted(path.stem for path in (COLLECTION / "plugins/inventory").glob("*.py"))
 PLAYBOOKS = sorted(path.stem for path in (COLLECTION / "playbooks").glob("*.yml"))
 ATTRIBUTES = {"check_mode", "diff_mode", "idempotent"}
 FRAGMENTS = {f"{FULL_NAME}.attributes", f"{FULL_NAME}.attributes.api", f"{FULL_NAME}.attributes.host", f"{FULL_NAME}.attributes.info"}
@@ -108,7 +109,7 @@ def test_every_entry_point_of_a_role_is_a_tasks_file(role: str) -> None:
         assert (COLLECTION / f"roles/{role}/tasks/{entry}.yml").is_file()
 
 
-@pytest.mark.parametrize("name", [*ROLES, *MODULES, *(f"{name}.yml" for name in PLAYBOOKS)])
+@pytest.mark.parametrize("name", [*ROLES, *MODULES, *INVENTORIES, *(f"{name}.yml" for name in PLAYBOOKS)])
 def test_readme_has_a_row(name: str) -> None:
     readme = (COLLECTION / "README.md").read_text(encoding="utf-8")
     row = rf"^\| *\[?`(?:playbooks/|{re.escape(FULL_NAME)}\.)?{re.escape(name)}`"

@@ -72,6 +72,7 @@ _RESOURCES: Final = (
     Resource("apps/v1", "ReplicaSet", "replicasets", True),
     Resource("apps/v1", "StatefulSet", "statefulsets", True),
     Resource("batch/v1", "CronJob", "cronjobs", True),
+    Resource("certificates.k8s.io/v1", "CertificateSigningRequest", "certificatesigningrequests", False),
     Resource("coordination.k8s.io/v1", "Lease", "leases", True),
     Resource("discovery.k8s.io/v1", "EndpointSlice", "endpointslices", True),
     Resource("gateway.networking.k8s.io/v1", "TLSRoute", "tlsroutes", True),

@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import binascii
 import contextlib
+import json
 import os
 import platform
 import re
@@ -20,9 +21,10 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ansible_collections.hosted.kubernetes.plugins.module_utils._host import networks, system, tools, x509
+from ansible_collections.hosted.kubernetes.plugins.module_utils._host import interfaces, networks, system, tools, x509
 
 KUBELET_CONF = "/etc/kubernetes/kubelet.conf"
+SERVING_CERTIFICATE = "/var/lib/kubelet/pki/kubelet-server-current.pem"
 BOOTSTRAP_CONF = "/etc/kubernetes/bootstrap-kubelet.conf"
 ADMIN_CONF = "/etc/kubernetes/admin.conf"
 # What a join leaves on a host, besides the two above.
@@ -51,6 +53,7 @@ def read(
     offset_s = None if controller_time_s is None else round(time.time() - controller_time_s)
     return {
         "hostname": socket.gethostname(),
+        "addresses": read_addresses(),
         "clock_offset_s": offset_s,
         "python": platform.python_version(),
         "architecture": architecture(),
@@ -85,6 +88,7 @@ def read_membership() -> Json:
         "static_pods": sorted(os.listdir(MANIFESTS)) if os.path.isdir(MANIFESTS) else [],
         "is_kubelet_running": is_active("kubelet.service"),
         "kubelet_version": _kubelet_version(),
+        "serving_not_after_s": serving_not_after_s(_text(SERVING_CERTIFICATE)),
     }
 
 
@@ -109,6 +113,27 @@ def describe_kubelet_conf(text: str) -> Json:
 def authority_of(conf: str) -> str:
     """Return the CA certificates (PEM) that a kubeconfig trusts. Raises binascii.Error or UnicodeDecodeError when they are no text."""
     return _pem(conf, "certificate-authority")
+
+
+def serving_not_after_s(text: str) -> int | None:
+    """Return when the certificate (PEM) ends that the kubelet got from its cluster to be known by; None when it has none that can be read."""
+    try:
+        found = x509.read_pem(text)
+    except x509.DerError:
+        return None
+    return int(found[0].not_after.timestamp()) if found else None
+
+
+def read_addresses() -> list[str]:
+    """Return the addresses of this host's own interfaces that others can reach it by; none when its ip command is too old to say it."""
+    ip = tools.find("ip")
+    if ip is None:
+        return []
+    done = subprocess.run([ip, "-json", "address"], capture_output=True, check=False, env=tools.environment())
+    try:
+        return interfaces.addresses(json.loads(done.stdout.decode(errors="replace") or "[]"))
+    except ValueError:
+        return []
 
 
 def memory_mb(meminfo: str) -> int:

@@ -17,7 +17,15 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import HostedKubernetesError
-from ansible_collections.hosted.kubernetes.plugins.module_utils._host import cni, facts, kubeadm, kubelet_client, snapshots, tools
+from ansible_collections.hosted.kubernetes.plugins.module_utils._host import (
+    cni,
+    facts,
+    interfaces,
+    kubeadm,
+    kubelet_client,
+    snapshots,
+    tools,
+)
 from ansible_collections.hosted.kubernetes.plugins.module_utils._host import files as host_files
 
 # Folders whose content belongs to the cluster. The folders themselves may be mount points.
@@ -32,7 +40,6 @@ EMPTIED = (
 )
 # Single files that belong to the cluster.
 REMOVED = (kubelet_client.MARKER,)
-LINKS = re.compile(r"^(cni\d+|flannel(-v6)?\.\d+|kube-ipvs0|kube-bridge|nodelocaldns|cilium_\w+|vxlan\.calico|tunl0\.k8s)$")
 CHAINS = re.compile(r"^(KUBE|FLANNEL|CALI|cali|CILIUM)[-_]")
 TABLES = re.compile(r"^(kube-proxy|flannel-ipv[46]|cni_hostport|cni_portmap)$")
 NAMESPACES = re.compile(r"^cni-")
@@ -66,7 +73,7 @@ def observe(ctr: str, socket: str) -> list[Leftover]:
     found += [Leftover("namespace", name) for name in _entries("/run/netns") if NAMESPACES.match(name)]
     found += [Leftover("file", os.path.join(folder, name)) for folder in EMPTIED for name in _entries(folder)]
     found += [Leftover("file", path) for path in REMOVED if os.path.exists(path)]
-    found += [Leftover("link", name) for name in _entries("/sys/class/net") if LINKS.match(name)]
+    found += [Leftover("link", name) for name in _entries("/sys/class/net") if interfaces.POD_NETWORK.match(name)]
     found += [Leftover("rules", tool) for tool in _firewalls() if own_chains(_rules([f"{tool}-save"]), networks)]
     if tools.find("nft"):
         found += [Leftover("table", name) for name in own_tables(_rules(["nft", "list", "tables"]))]

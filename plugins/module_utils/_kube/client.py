@@ -155,15 +155,19 @@ class Client:
         label_selector: str | None = None,
         field_selector: str | None = None,
         metadata_only: bool = False,
+        timeout_s: float = 60,
     ) -> ListResult:
-        """Return the objects of one or (namespace None or "") all namespaces, in pages of 500. Raises NotFoundError for an unknown kind."""
+        """Return the objects of one or (namespace None or "") all namespaces, in pages of 500. Raises NotFoundError for an unknown kind.
+
+        timeout_s: for the answer with each page.
+        """
         params = {"labelSelector": label_selector, "fieldSelector": field_selector}
         accept = _METADATA_LIST if metadata_only else None
         try:
-            return self._pages(resource, resource.path(namespace), {**params, "limit": PAGE_SIZE}, accept)
+            return self._pages(resource, resource.path(namespace), {**params, "limit": PAGE_SIZE}, accept, timeout_s)
         except GoneError:
             # The pages took longer than the server keeps them; unpaged, as client-go's pager falls back to.
-            return self._pages(resource, resource.path(namespace), params, accept)
+            return self._pages(resource, resource.path(namespace), params, accept, timeout_s)
 
     def create(self, obj: Json, *, field_manager: str = FIELD_MANAGER, dry_run: bool = False) -> Json:
         """Create an object (POST). Raises AlreadyExistsError."""
@@ -463,11 +467,11 @@ class Client:
 
     # Lists and watches
 
-    def _pages(self, resource: Resource, path: str, params: Mapping[str, Any], accept: str | None) -> ListResult:
+    def _pages(self, resource: Resource, path: str, params: Mapping[str, Any], accept: str | None, timeout_s: float) -> ListResult:
         items: list[Json] = []
         token = None
         while True:
-            page = self.request("GET", path, params={**params, "continue": token}, accept=accept, timeout_s=60)
+            page = self.request("GET", path, params={**params, "continue": token}, accept=accept, timeout_s=timeout_s)
             items += [_typed(item, resource) for item in page.get("items") or []]
             token = page["metadata"].get("continue")
             if not token:

@@ -19,18 +19,22 @@ class StoredTenants:
     """What a management cluster holds of some tenants. Safe to use from several threads.
 
     Of several tenants all resources and all Secrets come with one LIST each, whatever their number; of a single one, by name.
-    suffix: of the names of the Secrets, names.CA or names.ADMIN_KUBECONFIG.
+    suffix: of the names of the Secrets, names.CA or names.ADMIN_KUBECONFIG. resources: the TenantControlPlanes, when the caller has them already.
     Raises HostedKubernetesError when the resource definitions are not installed, ApiError.
     """
 
-    def __init__(self, management: Client, tenants: Sequence[TenantKey], suffix: str) -> None:
+    def __init__(self, management: Client, tenants: Sequence[TenantKey], suffix: str, *, resources: Sequence[Json] | None = None) -> None:
         self._management, self._suffix = management, suffix
-        self._listed = len(set(tenants)) > 1
-        self._resources: dict[TenantKey, Json] = {}
+        several = len(set(tenants)) > 1
+        self._listed = several or resources is not None
         self._secrets: dict[TenantKey, Json] = {}
-        if self._listed:
-            namespaces = {namespace for namespace, _name in tenants}
-            self._list(namespaces.pop() if len(namespaces) == 1 else None)
+        namespaces = {namespace for namespace, _name in tenants}
+        namespace = namespaces.pop() if len(namespaces) == 1 else None
+        if several and resources is None:
+            resources = self._list_resources(namespace)
+        if several:
+            self._list_secrets(namespace)
+        self._resources = {_key(item): item for item in resources or ()}
 
     @property
     def server(self) -> str:
@@ -46,15 +50,16 @@ class StoredTenants:
         key = (tenant.namespace, tenant.secret_name(self._suffix))
         return self._secrets.get(key) or self._management.get(resource_of("Secret"), key[1], key[0])
 
-    def _list(self, namespace: str | None) -> None:
+    def _list_resources(self, namespace: str | None) -> list[Json]:
         try:
-            resources = self._management.list(resource_of(KIND), namespace=namespace).items
+            return self._management.list(resource_of(KIND), namespace=namespace).items
         except NotFoundError as error:
             raise not_served(resource_of(KIND)) from error
+
+    def _list_secrets(self, namespace: str | None) -> None:
         component = self._suffix.removeprefix("-")
         selector = f"{names.PROJECT_SELECTOR},{names.LABEL_COMPONENT}={component}"
         secrets = self._management.list(resource_of("Secret"), namespace=namespace, label_selector=selector).items
-        self._resources.update({_key(item): item for item in resources})
         self._secrets.update({_key(item): item for item in secrets})
 
 

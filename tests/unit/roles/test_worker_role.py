@@ -160,3 +160,29 @@ def test_tenants_are_looked_for_where_the_role_of_tenants_makes_them(tmp_path: P
     path.write_text(json.dumps([{"hosts": "localhost", "connection": "local", "gather_facts": False, "tasks": tasks}]), encoding="utf-8")
     done = run_playbook(path, ansible_become=False, **variables)
     assert f"namespace={expected}" in done.text
+
+
+def test_whether_a_kubelet_asks_for_a_serving_certificate(tmp_path: Path) -> None:
+    """Its configuration decides: the tenant's, with the host's on top."""
+    cases: list[tuple[str, dict[str, Any], bool]] = [
+        ("", {}, False),
+        ("maxPods: 5", {}, False),
+        ("serverTLSBootstrap: true", {}, True),
+        ("serverTLSBootstrap: true", {"maxPods": 5}, True),
+        ("", {"serverTLSBootstrap": True}, True),
+        ("serverTLSBootstrap: true", {"serverTLSBootstrap": False}, False),
+    ]
+    include = {"name": "hosted.kubernetes.worker", "tasks_from": "serving_certificate", "public": True}
+    plays: list[dict[str, Any]] = [{"ansible.builtin.include_role": include, "vars": {"__worker_join": {}}}]
+    plays += [
+        {
+            "ansible.builtin.debug": {"msg": f"case {number} {{{{ __worker_asks_for_serving | bool }}}}."},
+            "vars": {"__worker_join": {"kubelet_configuration": of_tenant}, "worker_kubelet_configuration": of_host},
+        }
+        for number, (of_tenant, of_host, _asks) in enumerate(cases)
+    ]
+    path = tmp_path / "serving.json"
+    path.write_text(json.dumps([{"hosts": "localhost", "connection": "local", "gather_facts": False, "tasks": plays}]), encoding="utf-8")
+    done = run_playbook(path)
+    assert done.status == 0, done.output
+    assert re.findall(r"case \d (\w+)\.", done.text) == [str(asks) for _tenant, _host, asks in cases]

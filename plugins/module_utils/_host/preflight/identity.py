@@ -11,13 +11,11 @@ import json
 import re
 from typing import Any
 
-from ansible_collections.hosted.kubernetes.plugins.module_utils._host import reset
+from ansible_collections.hosted.kubernetes.plugins.module_utils._host import interfaces
 from ansible_collections.hosted.kubernetes.plugins.module_utils._host.preflight.model import CONTAINER, Reader, is_joined
 
 Json = dict[str, Any]
 
-# Interfaces whose addresses are the same on many hosts, or come and go: of containers, bridges of runtimes, loopback.
-_NOT_OWN = re.compile(r"^(lo|docker|br-|veth|virbr|podman|cali|lxc|cilium|kube-|dummy|ifb|nodelocaldns|tunl|vxlan|vcan)")
 # Routes that a pod network's own router has made.
 _ROUTERS = frozenset({"bird", "bgp", "zebra"})
 _DMI_UUID = "/sys/class/dmi/id/product_uuid"
@@ -37,23 +35,12 @@ def read(reader: Reader) -> Json:
         # A container sees the firmware of its host.
         "product_uuid": "" if reader.exists(CONTAINER) else _fingerprint(reader.text(_DMI_UUID)),
         "hostname": reader.hostname,
-        "macs": macs(links),
-        "addresses": addresses(links),
+        "macs": interfaces.macs(links),
+        "addresses": interfaces.addresses(links),
         "routes": networks(routes, joined=joined),
         "kubelet_version": membership["kubelet_version"] if joined else None,
         "server": ((membership["kubelet_conf"] or {}).get("server") or "") if joined else "",
     }
-
-
-def macs(links: list[Json]) -> list[str]:
-    """Return the hardware addresses of a host's own interfaces, of what `ip -json address` prints."""
-    return sorted({link["address"] for link in links if _is_own(link) and link.get("link_type") == "ether" and link.get("address")})
-
-
-def addresses(links: list[Json]) -> list[str]:
-    """Return the addresses of a host's own interfaces that others can reach it by."""
-    entries = (entry for link in links if _is_own(link) for entry in link.get("addr_info") or [])
-    return sorted({entry["local"] for entry in entries if entry.get("scope") == "global" and "local" in entry})
 
 
 def networks(routes: list[Json], *, joined: bool) -> list[str]:
@@ -63,7 +50,9 @@ def networks(routes: list[Json], *, joined: bool) -> list[str]:
     """
     found = set()
     for route in routes:
-        is_of_pods = reset.LINKS.match(route.get("dev", "")) or route.get("protocol") in _ROUTERS or (joined and "gateway" in route)
+        is_of_pods = (
+            interfaces.POD_NETWORK.match(route.get("dev", "")) or route.get("protocol") in _ROUTERS or (joined and "gateway" in route)
+        )
         if is_of_pods or route.get("dst") in (None, "default") or re.match(r"cali|lxc|veth", route.get("dev", "")):
             continue
         try:
@@ -73,11 +62,6 @@ def networks(routes: list[Json], *, joined: bool) -> list[str]:
         if not network.is_link_local and not network.is_multicast and not network.is_loopback:
             found.add(str(network))
     return sorted(found)
-
-
-def _is_own(link: Json) -> bool:
-    name = link.get("ifname", "")
-    return not _NOT_OWN.match(name) and not reset.LINKS.match(name)
 
 
 def _fingerprint(text: str | None) -> str:

@@ -13,8 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.hosted.kubernetes.plugins.module_utils._host import facts
+from ansible_collections.hosted.kubernetes.plugins.module_utils._host import facts, tools
 from ansible_collections.hosted.kubernetes.tests.unit.module_utils._host.test_x509 import EC, HASHES, RSA
+
+BROKEN = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
 
 
 def kubelet_conf(cluster: str, user: str) -> str:
@@ -63,7 +65,7 @@ def test_kubelet_conf_with_files_that_are_gone(tmp_path: Path) -> None:
 
 
 def test_kubelet_conf_with_a_broken_certificate() -> None:
-    broken = base64.b64encode(b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n").decode()
+    broken = base64.b64encode(BROKEN.encode()).decode()
     found = facts.describe_kubelet_conf(kubelet_conf(f"certificate-authority-data: {broken}", "client-certificate-data: ''"))
     assert "cannot be read" in found["problem"]
 
@@ -107,3 +109,27 @@ def test_the_clock_is_compared_while_the_facts_are_read() -> None:
     assert facts.read([], [], [], [], 0.1)["clock_offset_s"] is None
     assert abs(facts.read([], [], [], [], 0.1, time.time())["clock_offset_s"]) <= 1
     assert 3598 <= facts.read([], [], [], [], 0.1, time.time() - 3600)["clock_offset_s"] <= 3602
+
+
+@pytest.mark.parametrize(("text", "expected"), [(EC, 2110736706), (EC + RSA, 2110736706), ("", None), ("no PEM", None), (BROKEN, None)])
+def test_when_the_serving_certificate_ends(text: str, expected: int | None) -> None:
+    assert facts.serving_not_after_s(text) == expected
+
+
+def test_addresses_of_this_host_are_those_of_its_own_interfaces() -> None:
+    """What tells whose interface it is has its tests in those of the preflight."""
+    found = facts.read_addresses()
+    assert found == sorted(set(found))
+    assert not {"127.0.0.1", "::1"} & set(found)
+
+
+def test_addresses_are_what_the_ip_command_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    printed = '[{"ifname": "eth0", "addr_info": [{"scope": "global", "local": "192.0.2.1"}, {"scope": "link", "local": "fe80::1"}]}]'
+    for text, expected in ((printed, ["192.0.2.1"]), ("", []), ("Option -json is unknown", [])):
+        program = tmp_path / "ip"
+        program.write_text(f"#!/bin/sh\ncat <<'END'\n{text}\nEND\n", encoding="utf-8")
+        program.chmod(0o755)
+        monkeypatch.setattr(tools, "find", lambda _name, path=str(program): path)
+        assert facts.read_addresses() == expected
+    monkeypatch.setattr(tools, "find", lambda _name: None)
+    assert facts.read_addresses() == []

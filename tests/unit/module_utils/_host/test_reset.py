@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import HostedKubernetesError
-from ansible_collections.hosted.kubernetes.plugins.module_utils._host import cni, kubelet_client, reset, snapshots, tools
+from ansible_collections.hosted.kubernetes.plugins.module_utils._host import cni, interfaces, kubelet_client, reset, snapshots, tools
 
 # iptables-save v1.8.11 (nf_tables) on a worker with kube-proxy in mode iptables and portmap, shortened, and a rule of the host's own.
 SAVED = """\
@@ -118,7 +118,7 @@ def test_only_a_firewall_that_the_kernel_lacks_has_no_rules_for_sure(
     ],
 )
 def test_links(name: str, ours: bool) -> None:
-    assert bool(reset.LINKS.match(name)) is ours
+    assert bool(interfaces.POD_NETWORK.match(name)) is ours
 
 
 @pytest.fixture
