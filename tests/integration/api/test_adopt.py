@@ -239,6 +239,7 @@ def test_awake_tenant_is_planned_without_a_restart(cluster: Cluster) -> None:
 STATES = ("CertificateAuthorityRotating", "Migrating", "Provisioning", "Upgrading")
 
 
+@pytest.mark.long
 def test_everything_in_the_way_is_named_before_anything_changes(cluster: Cluster) -> None:
     """Each with its reason, all in one go."""
     busy = [cluster.tenant(name=state.lower()).made() for state in STATES]

@@ -275,6 +275,7 @@ def stored(bundle: Path, etcd: Etcd | None, kind: str, name: str) -> bytes:
     return subprocess.run(argv, check=True, capture_output=True).stdout
 
 
+@pytest.mark.long
 def test_keys_are_changed_step_by_step(bundle: Path, tmp_path: Path) -> None:
     """Each step as the engine goes it: what was stored before stays readable, what is written anew has the new key."""
     first: Layout = {"secrets": (IDENTITY, OLD)}

@@ -41,6 +41,7 @@ def made(tenant: Tenant) -> Tenant:
     return tenant
 
 
+@pytest.mark.long
 def test_a_real_api_server_serves_what_was_restored(ground: Ground, bundle: Path, tmp_path: Path) -> None:
     """Objects of then with all they had, at a resourceVersion that is higher than any before."""
     with prepared(bundle, tmp_path, {}) as control_plane:

@@ -39,6 +39,7 @@ GENERATOR: Final[Json] = {
 }
 
 
+@pytest.mark.long
 def test_an_api_server_that_restarts(bundle: Path, tmp_path: Path, tls_etcd: Etcd, caplog: pytest.LogCaptureFixture) -> None:
     """Its memory of older versions is gone with it, so that watches cannot go on (410) and everything is listed again.
 

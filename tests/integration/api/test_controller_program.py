@@ -39,6 +39,7 @@ def holder(tenant: Tenant) -> str:
     return str(tenant.live("Lease", LEASE)["spec"]["holderIdentity"])
 
 
+@pytest.mark.long
 def test_replicas_that_are_killed_and_one_that_ends(ground: Ground, home: Tenant, waiting: tuple[Program, Program], tmp_path: Path) -> None:
     works, waits = waiting
     tenants = [create(ground.tenant(name, home.namespace)) for name in ("first", "second", "third")]

@@ -448,6 +448,7 @@ def calls_of(ground: Ground, request: Request, *, check: bool = False) -> list[s
 LISTS: Final = ["GET kubeconfiggenerators", "GET namespaces", "GET secrets", "GET secrets", "GET tenantcontrolplanes"]
 
 
+@pytest.mark.long
 def test_looking_costs_five_lists_for_any_number_of_tenants(ground: Ground) -> None:
     first = ground.tenant("tenant-0")
     tenants = [first, *(ground.tenant(f"tenant-{number}", first.namespace) for number in range(1, 20))]

@@ -133,6 +133,7 @@ def test_the_site_fails_at_its_end(tmp_path: Path) -> None:
     assert plays[-2:] == [("localhost", "Summary"), ("localhost", "Tenants that failed")], done.output
 
 
+@pytest.mark.long
 def test_a_check_of_flannel_needs_no_kubeconfig_that_is_still_good(bundle: Path, tmp_path: Path, tenant: Tenant) -> None:
     tenant.run()
     with standing_in(bundle, tmp_path, tenant) as server:
@@ -258,6 +259,7 @@ def flannel_play(folder: Path, endpoint: str, tenants: list[Tenant], **facts: An
     return folder / "plays.yml"
 
 
+@pytest.mark.long
 def test_flannel_in_many_tenants_and_a_tenant_in_which_it_fails(tmp_path: Path, awake: list[Tenant]) -> None:
     endpoint = awake[0].live("TenantControlPlane")["status"]["controlPlaneEndpoint"]
     kubeconfig = base64.b64decode(awake[0].live("Secret", "t0-admin-kubeconfig")["data"]["admin.conf"])

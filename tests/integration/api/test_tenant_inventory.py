@@ -21,6 +21,7 @@ import yaml
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.client import Client
+from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.connection import ConnectionOptions, connect
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.tenant_inventory import read_tenants
 from ansible_collections.hosted.kubernetes.tests.support.apiserver import ApiServer
 from ansible_collections.hosted.kubernetes.tests.support.bundle import COLLECTION
@@ -160,7 +161,7 @@ def test_tenants_are_groups_and_nodes_are_hosts(fleet: Fleet, tmp_path: Path) ->
     assert not [secret for secret in secrets_of(fleet) if secret in done.stdout + done.stderr]
 
 
-def test_calls_do_not_grow_with_the_tenants(fleet: Fleet, ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_calls_do_not_grow_with_the_tenants(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two lists for all tenants, inside each that is awake one; of one that does not answer its pods."""
     inside: list[str] = []
     original = Client.__exit__
@@ -170,9 +171,10 @@ def test_calls_do_not_grow_with_the_tenants(fleet: Fleet, ground: Ground, monkey
         original(self, *error)
 
     monkeypatch.setattr(Client, "__exit__", remember)
-    before = len(ground.client.calls)
-    found = read_tenants(ground.client, namespaces=[fleet.namespace], timeout_s=10)
-    calls = [(call.method, call.path.split("?")[0]) for call in ground.client.calls[before:]]
+    with connect(ConnectionOptions(kubeconfig=str(fleet.kubeconfig))) as management:
+        found = read_tenants(management, namespaces=[fleet.namespace], timeout_s=10)
+        calls = [(call.method, call.path.split("?")[0]) for call in management.calls]
+        asked = Counter(inside)
     where = f"namespaces/{fleet.namespace}"
     assert calls == [
         ("GET", f"/apis/kamaji.clastix.io/v1alpha1/{where}/tenantcontrolplanes"),
@@ -180,15 +182,15 @@ def test_calls_do_not_grow_with_the_tenants(fleet: Fleet, ground: Ground, monkey
         ("GET", f"/api/v1/{where}/pods"),
     ]
     assert {tenant.name: len(tenant.nodes) for tenant in found} == {"acme": 2, "beta": 2, "solo": 1, "dead": 0}
-    assert Counter(inside) == {f"https://{name}.{fleet.namespace}.svc:6443 GET /api/v1/nodes": 1 for name in ("acme", "beta", "solo")}
+    assert asked == {f"https://{name}.{fleet.namespace}.svc:6443 GET /api/v1/nodes": 1 for name in ("acme", "beta", "solo")}
 
 
-def test_a_single_tenant_everywhere(fleet: Fleet, ground: Ground) -> None:
+def test_a_single_tenant_everywhere(fleet: Fleet) -> None:
     """One Secret by name, not all of them."""
     fleet.tenants["solo"].patch("TenantControlPlane", {"metadata": {"labels": {"inventory-test": "solo"}}})
-    before = len(ground.client.calls)
-    (found,) = read_tenants(ground.client, label_selector="inventory-test in (solo)", timeout_s=10)
-    calls = [call.path.split("?")[0] for call in ground.client.calls[before:]]
+    with connect(ConnectionOptions(kubeconfig=str(fleet.kubeconfig))) as management:
+        (found,) = read_tenants(management, label_selector="inventory-test in (solo)", timeout_s=10)
+        calls = [call.path.split("?")[0] for call in management.calls]
     assert (found.key, [node.name for node in found.nodes]) == (fleet.tenants["solo"].key, ["solo-1"])
     assert calls == [
         "/apis/kamaji.clastix.io/v1alpha1/tenantcontrolplanes",

@@ -60,9 +60,11 @@ def build(job: GoJob, log: ProgressLog) -> dict[str, str]:
     log.step(f"{job.component.name} {job.component.version}: fetch Go modules")
     modules = [go.download(path, version) for path, version in recipe.modules]
     upstream = _upstream(modules, go)
-    replaces: Sequence[tuple[str, str]] = ()
+    replaces: list[tuple[str, str]] = []
     if recipe.staging:
-        replaces = [(module, staging_version(recipe.modules[0][1])) for module in upstream.staging]
+        replaces = [(module, f"{module} {staging_version(recipe.modules[0][1])}") for module in upstream.staging]
+    if recipe.without_imports and not recipe.upstream_main:
+        replaces.append((recipe.modules[0][0], _trimmed_copy(job, recipe, modules[0]["Dir"])))
     _write(os.path.join(job.work, "go.mod"), render_go_mod(job.component.name, upstream, recipe.modules, replaces))
     _write_main(job, recipe, modules)
     if os.path.exists(job.sums):
@@ -206,12 +208,26 @@ def _write_main(job: GoJob, recipe: GoBuild, modules: Sequence[Mapping[str, str]
             _write(os.path.join(job.work, "own", "main.go"), job.main)
 
 
+def _trimmed_copy(job: GoJob, recipe: GoBuild, folder: str) -> str:
+    """Copy a module without the imports that its recipe drops; returns where it is for go.mod."""
+    copy = os.path.join(job.work, "upstream")
+    # The module cache is read-only, its modes would make this copy so too.
+    shutil.copytree(folder, copy, copy_function=shutil.copyfile)
+    for root, _folders, _files in os.walk(copy):
+        os.chmod(root, 0o755)
+    file = os.path.join(copy, recipe.trimmed)
+    with open(file, encoding="utf-8") as stream:
+        text = drop_imports(stream.read(), recipe.without_imports)
+    _write(file, text)
+    return "./upstream"
+
+
 def drop_imports(source: str, imports: Sequence[str]) -> str:
     """Remove blank imports from a Go file. Raises HostedKubernetesError when one is not there (upstream has changed)."""
     for path in imports:
         source, found = re.subn(rf'^\s*_\s+"{re.escape(path)}"\s*\n', "", source, flags=re.MULTILINE)
         if not found:
-            raise HostedKubernetesError(f"upstream's main.go no longer imports {path}; this version needs another recipe")
+            raise HostedKubernetesError(f"upstream no longer imports {path} there; this version needs another recipe")
     return source
 
 

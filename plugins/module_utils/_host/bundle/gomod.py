@@ -44,12 +44,12 @@ def staging_version(kubernetes: str) -> str:
 
 
 def render_go_mod(name: str, upstream: UpstreamModule, requires: Iterable[tuple[str, str]], replaces: Sequence[tuple[str, str]]) -> str:
-    """Write the go.mod of a component. replaces: (module, version), each replaced by itself in that version."""
+    """Write the go.mod of a component. replaces: (module, "module version" or the path of a folder that stands for it)."""
     lines = [f"module hosted.kubernetes/bundle/{name}", "", f"go {upstream.go}"]
     # GODEBUG is taken from the main module only: without these lines the binaries would behave otherwise than upstream's.
     lines += [f"godebug {setting}" for setting in upstream.godebug]
     lines += [f"require {module} {version}" for module, version in requires]
-    lines += [f"replace {module} => {module} {version}" for module, version in replaces]
+    lines += [f"replace {module} => {other}" for module, other in replaces]
     return "\n".join(lines) + "\n"
 
 

@@ -78,7 +78,7 @@ def test_other_forms_of_go_mod(text: str, expected: UpstreamModule) -> None:
 
 def test_go_mod_is_written() -> None:
     upstream = UpstreamModule("1.26.0", ("default=go1.26",))
-    text = render_go_mod("kubernetes", upstream, [("k8s.io/kubernetes", "v1.36.3")], [("k8s.io/api", "v0.36.3")])
+    text = render_go_mod("kubernetes", upstream, [("k8s.io/kubernetes", "v1.36.3")], [("k8s.io/api", "k8s.io/api v0.36.3")])
     assert text == (
         "module hosted.kubernetes/bundle/kubernetes\n\ngo 1.26.0\ngodebug default=go1.26\n"
         "require k8s.io/kubernetes v1.36.3\nreplace k8s.io/api => k8s.io/api v0.36.3\n"
