@@ -92,7 +92,7 @@ test-build: $(READY) ## build the collection, install it elsewhere, use it by fu
 # Only what meets ansible-core: plugins, tasks of roles and playbooks, and modules with options of every kind.
 FLOOR_UNITS = $(addprefix tests/unit/,action callback filter) $(patsubst %,tests/unit/roles/test_%.py,cni_role container_runtime_role \
   from_nothing host_role load_balancer_role management_cluster_role preflight tenant_role worker_role)
-FLOOR_API = $(patsubst %,tests/integration/api/test_%.py,join_info kubelet_serving_certificate manifest node playbooks tenant_check tenant_inventory tenant_kubeconfig)
+FLOOR_API = $(patsubst %,tests/integration/api/test_%.py,join_info manifest node playbooks tenant_check tenant_inventory tenant_kubeconfig)
 test-core-floor: $(READY) ## plugins, roles, build, playbooks and modules once more with ansible-core 2.16
 	@tools/test-servers
 	cd $(TREE) && nice -n 10 tools/core-floor $(VENV)-core-floor $(SPREAD) $(SHORT) --junitxml=$(JUNIT)/$@.xml -p no:cacheprovider \

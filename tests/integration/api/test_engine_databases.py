@@ -165,6 +165,7 @@ def make_awake(tenant: Tenant) -> None:
     assert awake(tenant) == []
 
 
+@pytest.mark.long
 def test_what_is_changed_in_the_database_is_mended(tenant: Tenant, place: Place) -> None:
     make_awake(tenant)
     driver, share = place.ground.driver, place.share(tenant)

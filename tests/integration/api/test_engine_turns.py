@@ -78,6 +78,7 @@ def lack_the_image(tenant: Tenant) -> None:
     tenant.patch("Pod", {"status": {"phase": "Pending", "containerStatuses": [container]}}, name, subresource="status")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("hold_up", "reason"),
     [(refuse_pods, "pods cannot be created: exceeded quota"), (lack_the_image, "container kube-apiserver ImagePullBackOff: not found")],

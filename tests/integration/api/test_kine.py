@@ -99,6 +99,7 @@ def test_the_server_that_takes_writes_is_found(postgresql: Database, bundle: Pat
         assert process.poll() is None
 
 
+@pytest.mark.long
 def test_a_new_password_is_taken_by_new_pods_and_old_ones_go_on(database: Database, bundle: Path, tmp_path: Path) -> None:
     """The order of a rotation: the store accepts the password, then pods with it start, then those with the old one end."""
     old_pod, new_pod = tmp_path / "old", tmp_path / "new"

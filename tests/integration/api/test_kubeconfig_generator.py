@@ -581,6 +581,7 @@ def test_it_authenticates(ground: Ground, api_server: ApiServer) -> None:
     tenant.absent()
 
 
+@pytest.mark.long
 def test_the_playbook_renews_all(generator: Generator, pair: tuple[Tenant, Tenant]) -> None:
     generator.run(definition=generator.definition())
     pair[0].delete("Secret", generator.secret(pair[0]))

@@ -600,6 +600,7 @@ def playbook(fleet: Fleet, *options: str, **variables: Any) -> PlaybookRun:
     return run_playbook("hosted.kubernetes.tenant_rollout", *options, **{**where, "tenant_rollout_wave_size": "2", **variables})
 
 
+@pytest.mark.long
 def test_playbook(fleet: Fleet) -> None:
     """Steps are shown as they come, the table at the end, also of one that fails."""
     restore = fleet.break_one(2)

@@ -80,6 +80,7 @@ def test_a_lab_killed_after_any_step_of_its_making_is_completed() -> None:
         assert traces(NAME) == [], f"killed after step {after} of {steps}"
 
 
+@pytest.mark.long
 def test_a_lab_killed_after_any_step_of_its_making_is_removed() -> None:
     for after in range(len(labs.plan_present(LAB, labs.observe(LAB, SUPERVISOR)))):
         killed_run("present", after)
@@ -87,6 +88,7 @@ def test_a_lab_killed_after_any_step_of_its_making_is_removed() -> None:
         assert traces(NAME) == [], f"killed after step {after}"
 
 
+@pytest.mark.long
 def test_a_lab_killed_after_any_step_of_its_removal_is_removed_or_made_again() -> None:
     make()
     steps = labs.plan_absent(LAB, labs.observe(LAB, SUPERVISOR))

@@ -112,6 +112,7 @@ def test_a_wrong_setting_is_refused_before_anything_is_changed(cluster: Cluster,
     assert changes(cluster.playbook("management_cluster", bundle_dir=str(bundle))) == NOTHING_CHANGED
 
 
+@pytest.mark.long
 def test_a_control_plane_that_the_role_did_not_make_is_refused_before_it_is_changed(cluster: Cluster, bundle: Path) -> None:
     """A cluster of another kubeadm looks like ours without its record; one changed unit shows whether the host was touched."""
     applied, unit = "/etc/kubernetes/hosted-kubernetes/kubeadm.applied.yaml", "/etc/systemd/system/kubelet.service"
@@ -138,6 +139,7 @@ def test_a_check_without_the_kubeconfig_says_what_it_cannot_show(cluster: Cluste
     assert not elsewhere.exists()
 
 
+@pytest.mark.long
 def test_a_cluster_of_ones_own_is_used_as_it_is(cluster: Cluster) -> None:
     """The inventory has no management host."""
     variables = {"management_cluster_kubeconfig": str(cluster.kubeconfig)}
@@ -176,6 +178,7 @@ def test_a_cluster_that_cannot_be_used_is_told_from_another(cluster: Cluster, tm
     assert re.search(re.escape(server) + ".*401", probe(unknown, path))
 
 
+@pytest.mark.long
 def test_kubeadm_init_that_was_killed_is_completed(bundle: Path, tmp_path: Path) -> None:
     """Both the run and kubeadm die as soon as the first static pod is written."""
     broken = Cluster("broken", tmp_path)
