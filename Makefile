@@ -103,11 +103,12 @@ test-fast: $(READY) ## lint, test-unit and test-api
 
 # What waits for machines leaves the processors to others.
 test: $(READY) ## everything a change must pass; prints the minutes of each part
-	@$(PARTS) bundle+lint+sanity test-unit test-build test-roles test-api test-cluster+test-site test-scenario+test-core-floor
+	@$(PARTS) bundle+lint+sanity test-unit test-build test-roles test-api test-cluster test-scenario+test-core-floor
 
-test-long: $(READY) ## what takes too long for every change: a tenant's life, upgrade included, with probers that ask it all the time
+test-long: $(READY) ## what takes too long for every change: a site's and a tenant's life, upgrade included, with probers that ask it all the time
 	$(PYTEST) $(SPREAD) -m long tests/integration/api $(PYTEST_ARGUMENTS)
 	$(PYTEST) -s -m long tests/integration/cluster $(PYTEST_ARGUMENTS)
+	$(PYTEST) $(SITE) $(PYTEST_ARGUMENTS)
 	$(PYTEST) -s tests/integration/life $(PYTEST_ARGUMENTS)
 
 bench: $(READY) ## measure one tenant (bare process, finished manifests, our module), the steps of its life, and its memory
