@@ -157,6 +157,7 @@ def test_removal_leaves_nothing(cluster: Cluster, client: Client, bundle: Path) 
     assert client.get(resource_of("DataStore"), "brief") is None
 
 
+@pytest.mark.long
 def test_members_that_cannot_start_are_explained(cluster: Cluster, client: Client) -> None:
     variables = {**VARIABLES, "datastore_name": "broken", "datastore_image": "registry.invalid/etcd:3.6.8-0", "datastore_wait_timeout": 15}
     with pytest.raises(PlaybookError, match=r"pod broken-0: container etcd (ErrImagePull|ImagePullBackOff)"):

@@ -63,6 +63,7 @@ def test_the_kubeconfig_is_for_its_owner_only(cluster: Cluster) -> None:
     assert cluster.kubeconfig.stat().st_mode & 0o777 == 0o600
 
 
+@pytest.mark.long
 def test_a_changed_setting_reaches_the_running_cluster_once(cluster: Cluster, bundle: Path) -> None:
     setting: dict[str, Any] = {"management_cluster_api_server_extra_args": [{"name": "event-ttl", "value": "2h"}]}
     command_line = 'tr "\\\\0" " " </proc/$(pgrep -xo kube-apiserver)/cmdline'
