@@ -54,14 +54,14 @@ def test_without_workers(bundle: Path, tmp_path: Path) -> None:
     ]
 
 
-def show_a_pod(tenant: Tenant, number: int = 0, status: Json = READY) -> None:
+def show_a_pod(tenant: Tenant, number: int = 0, status: Json | None = None) -> None:
     """What a kubelet would say of the control plane of a tenant for which another API server stands in."""
     where = {"name": f"{tenant.name}-{number}", "namespace": tenant.namespace}
     spec = {"containers": [{"name": "a", "image": "a"}], "automountServiceAccountToken": False}
     tenant.ground.client.create(
         {"apiVersion": "v1", "kind": "Pod", "metadata": {**where, "labels": {names.LABEL_NAME: tenant.name}}, "spec": spec}
     )
-    tenant.patch("Pod", {"status": status}, where["name"], subresource="status")
+    tenant.patch("Pod", {"status": status or READY}, where["name"], subresource="status")
 
 
 def test_several(bundle: Path, tmp_path: Path, ground: Ground) -> None:
