@@ -31,6 +31,7 @@ try:
 except ImportError:
     boto3 = Config = None
     BotoCoreError = ClientError = Exception
+    # The only one of them that has types, which a stand-in cannot match.
     HTTPError = Exception  # type: ignore[assignment,misc]
 
 PART_BYTES: Final = 8 << 20

@@ -200,8 +200,7 @@ def _write_main(job: GoJob, recipe: GoBuild, modules: Sequence[Mapping[str, str]
             )
         _write(os.path.join(job.work, "main.go"), job.main)
     elif recipe.upstream_main:
-        with open(os.path.join(modules[0]["Dir"], "main.go"), encoding="utf-8") as stream:
-            _write(os.path.join(job.work, "main.go"), drop_imports(stream.read(), recipe.without_imports))
+        _write(os.path.join(job.work, "main.go"), _trimmed(recipe, modules[0]["Dir"]))
         if job.main:
             # A small program of ours that upstream's image has too, in the package ./own.
             os.makedirs(os.path.join(job.work, "own"), exist_ok=True)
@@ -215,11 +214,13 @@ def _trimmed_copy(job: GoJob, recipe: GoBuild, folder: str) -> str:
     shutil.copytree(folder, copy, copy_function=shutil.copyfile)
     for root, _folders, _files in os.walk(copy):
         os.chmod(root, 0o755)
-    file = os.path.join(copy, recipe.trimmed)
-    with open(file, encoding="utf-8") as stream:
-        text = drop_imports(stream.read(), recipe.without_imports)
-    _write(file, text)
+    _write(os.path.join(copy, recipe.trimmed), _trimmed(recipe, folder))
     return "./upstream"
+
+
+def _trimmed(recipe: GoBuild, folder: str) -> str:
+    with open(os.path.join(folder, recipe.trimmed), encoding="utf-8") as stream:
+        return drop_imports(stream.read(), recipe.without_imports)
 
 
 def drop_imports(source: str, imports: Sequence[str]) -> str:
