@@ -22,12 +22,14 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._pki.kubeconfig 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.serving import presented
 
 _CONNECT_S: Final = 1.0
+# An address that was given a moment ago may not be announced yet, and a connection is tried again by the kernel only after a second.
+_NEW_CONNECT_S: Final = 0.2
 
 
-def answers(host: str, port: int) -> bool:
-    """Whether something accepts TCP connections there within a second."""
+def answers(host: str, port: int, *, timeout_s: float = _CONNECT_S) -> bool:
+    """Whether something accepts TCP connections there within that time, by default a second."""
     try:
-        with socket.create_connection((host, port), timeout=_CONNECT_S):
+        with socket.create_connection((host, port), timeout=timeout_s):
             return True
     except OSError:
         return False
@@ -45,21 +47,24 @@ class TenantAccess:
     """A connection to one tenant's API server, kept for the length of a `with` block.
 
     kubeconfig: of an administrator of the tenant (bytes, secret). endpoint: (host, port) published for workers, None while
-    it is not known. exposed says afterwards whether that endpoint answered from here.
+    it is not known; new: whether it is published since a moment only, so that a port-forward is not to wait for it. exposed says
+    afterwards whether that endpoint answered from here.
     """
 
-    def __init__(self, management: Client, tenant: TenantControlPlane, kubeconfig: bytes, endpoint: tuple[str, int] | None) -> None:
+    def __init__(
+        self, management: Client, tenant: TenantControlPlane, kubeconfig: bytes, endpoint: tuple[str, int] | None, *, new: bool = False
+    ) -> None:
         self._management, self._tenant, self._kubeconfig = management, tenant, kubeconfig
         self._stack = ExitStack()
-        self.exposed = self.answers(endpoint)
+        self.exposed = self.answers(endpoint, timeout_s=_NEW_CONNECT_S if new else _CONNECT_S)
         self._endpoint = endpoint if self.exposed else None
 
-    def answers(self, endpoint: tuple[str, int] | None) -> bool:
-        """Whether the tenant answers from here at what is published."""
+    def answers(self, endpoint: tuple[str, int] | None, *, timeout_s: float = _CONNECT_S) -> bool:
+        """Whether the tenant answers from here at what is published. timeout_s: for an address; a name that is routed by has its own."""
         if endpoint is None:
             return False
         if self._tenant.route is None:
-            return answers(*endpoint)
+            return answers(*endpoint, timeout_s=timeout_s)
         return presents(*endpoint, self.authority)
 
     @property

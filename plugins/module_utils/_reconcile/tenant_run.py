@@ -527,7 +527,8 @@ class TenantRun:
             kubeconfig = (state.data or {}).get(_KUBECONFIG_KEY)
             if kubeconfig is None:
                 raise HostedKubernetesError(f"TenantControlPlane {self.desired.tenant.key}: Secret {name} has no {_KUBECONFIG_KEY}")
-            self._access = TenantAccess(self.context.client, self.desired.tenant, kubeconfig, self._endpoint())
+            new = bool(self.outcome.changes)
+            self._access = TenantAccess(self.context.client, self.desired.tenant, kubeconfig, self._endpoint(), new=new)
             self._inside = self._stack.enter_context(self._access)
             self._exposed = self._access.exposed
         self._inside.get_raw("/readyz")

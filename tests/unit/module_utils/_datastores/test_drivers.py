@@ -53,6 +53,13 @@ def test_a_driver_that_does_not_exist_is_named() -> None:
         connect(store, api.resolve(store, {}))
 
 
+def test_only_who_needs_a_database_loads_its_client() -> None:
+    engine = "ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.call"
+    script = f"import sys; sys.path[:] = {sys.path!r}; import {engine}; print(sorted({{'psycopg', 'pymysql'}} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
 @pytest.mark.parametrize(
     ("schema", "expected"),
     [("acme", "acme"), ("team-a_acme", r"team-a\_acme"), ("50%", r"50\%"), ("a\\b", r"a\\b"), ("__", r"\_\_")],

@@ -11,12 +11,15 @@ import ssl
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 
-from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.access import answers, presents
+from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.client import Client
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.access import TenantAccess, answers, presents
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.serving import presented
 from ansible_collections.hosted.kubernetes.tests.support.certificates import Authority
+from ansible_collections.hosted.kubernetes.tests.unit.module_utils._manifests.management.samples import tenant
 
 
 @pytest.fixture
@@ -63,6 +66,21 @@ def test_nothing_listens(authority: Authority) -> None:
         port = listener.getsockname()[1]
     assert not answers("127.0.0.1", port)
     assert not presents("localhost", port, authority.pair.certificate.read_bytes())
+
+
+@pytest.mark.parametrize(("new", "expected"), [(True, 0.2), (False, 1.0)])
+def test_an_address_that_is_new_keeps_nobody_waiting(monkeypatch: pytest.MonkeyPatch, new: bool, expected: float) -> None:
+    waited = []
+
+    def create_connection(_address: tuple[str, int], timeout: float) -> socket.socket:
+        waited.append(timeout)
+        raise TimeoutError
+
+    monkeypatch.setattr(socket, "create_connection", create_connection)
+    access = TenantAccess(cast(Client, None), tenant(), b"", ("192.0.2.1", 6443), new=new)
+    assert not access.exposed
+    assert not access.answers(("192.0.2.1", 6443))
+    assert waited == [expected, 1.0]
 
 
 def test_which_certificate_is_presented(authority: Authority) -> None:
