@@ -94,7 +94,7 @@ node:
       type: bool
     workloads:
       description:
-        - The controllers whose pods a drain would move elsewhere, as far as they are ready now, for O(hosted.kubernetes.node#module:workloads).
+        - The controllers whose pods are on it, as far as all of them are ready now, for O(hosted.kubernetes.node#module:workloads).
       type: list
       elements: dict
 tenant_state:
@@ -155,7 +155,7 @@ def _node(client: Client, name: str) -> dict[str, Any] | None:
     return {
         "version": found.get("status", {}).get("nodeInfo", {}).get("kubeletVersion", ""),
         "cordoned": bool(found.get("spec", {}).get("unschedulable")),
-        "workloads": [item.to_json() for item in node_health.evictable_workloads(client, name)],
+        "workloads": [item.to_json() for item in node_health.workloads_on(client, name)],
     }
 
 

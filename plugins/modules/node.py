@@ -61,13 +61,13 @@ options:
     default: 300
   version:
     description:
-      - Wait, when O(state=present), until the kubelets are of this version and alive, and the pods of DaemonSets on the Nodes are ready. A Node
-        stays Ready for a while after its kubelet died, so that O(wait) alone does not see what has just happened to it.
+      - Wait, when O(state=present), until the kubelets are of this version and alive. A Node stays Ready for a while after its kubelet died, so
+        that O(wait) alone does not see what has just happened to it.
     type: str
   workloads:
     description:
-      - Wait, when O(state=present), until these controllers have all their pods ready, such as M(hosted.kubernetes.join_info) returned them
-        before the Nodes were drained. One that is gone is not waited for.
+      - Wait, when O(state=present), until these controllers have all their pods ready, of a DaemonSet those on O(names), such as
+        M(hosted.kubernetes.join_info) returned them before the Nodes were changed. One that is gone is not waited for.
     type: list
     elements: dict
     default: []
@@ -75,7 +75,7 @@ options:
       kind:
         description: Kind of the controller.
         type: str
-        choices: [ReplicaSet, StatefulSet]
+        choices: [ReplicaSet, StatefulSet, DaemonSet]
         required: true
       namespace:
         description: Its namespace.
@@ -181,7 +181,7 @@ SPEC = TENANT_CLUSTER.merge(
                 "elements": "dict",
                 "default": [],
                 "options": {
-                    "kind": {"type": "str", "required": True, "choices": ["ReplicaSet", "StatefulSet"]},
+                    "kind": {"type": "str", "required": True, "choices": ["ReplicaSet", "StatefulSet", "DaemonSet"]},
                     "namespace": {"type": "str", "required": True},
                     "name": {"type": "str", "required": True},
                 },
@@ -228,17 +228,19 @@ def make_present(module: AnsibleModule, client: Client) -> dict[str, Any]:
 
 def _healthy(params: dict[str, Any], client: Client) -> dict[str, Any]:
     """Wait as version and workloads ask. Returns the Nodes that were waited for."""
-    from ansible_collections.hosted.kubernetes.plugins.module_utils._api.node_health import Workload
+    from ansible_collections.hosted.kubernetes.plugins.module_utils._api.node_health import DAEMON_SET, Workload
     from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile import node_health
 
     deadline = node_health.deadline_in(params["wait_timeout"])
+    workloads = [Workload.parse(item) for item in params["workloads"]]
+    daemon_sets = {item for item in workloads if item.kind == DAEMON_SET}
     found = {}
     if params["version"]:
         for name in params["names"]:
             found[name] = node_health.wait_until_alive(client, name, params["version"], deadline=deadline)
-        for name in params["names"]:
-            node_health.wait_for_pods_of_node(client, name, deadline=deadline)
-    node_health.wait_for_workloads(client, [Workload.parse(item) for item in params["workloads"]], deadline=deadline)
+    for name in params["names"] if daemon_sets else ():
+        node_health.wait_for_pods_of_node(client, name, daemon_sets, deadline=deadline)
+    node_health.wait_for_workloads(client, workloads, deadline=deadline)
     return found
 
 

@@ -9,8 +9,9 @@ By hand: KEEP_LAB=1 leaves the machines after the tests and reuses them next tim
 from __future__ import annotations
 
 import contextlib
+import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,21 @@ class Cluster:
         if done.status:
             raise PlaybookError(f"playbook {name} ended with status {done.status}:\n{done.output[-6000:]}")
         return done.output
+
+    def bring_images(self, bundle: Path, names: Mapping[str, Sequence[str]]) -> None:
+        """Bring the images of another bundle to machines, as a site without a registry does before an upgrade. names: images by group."""
+        plays = [
+            {
+                "hosts": hosts,
+                "gather_facts": False,
+                "become": True,
+                "tasks": [{"hosted.kubernetes.container_image": {"bundle_dir": str(bundle), "names": list(images)}}],
+            }
+            for hosts, images in names.items()
+        ]
+        path = self.directory / "images.json"
+        path.write_text(json.dumps(plays), encoding="utf-8")
+        self.playbook(path)
 
     @contextlib.contextmanager
     def datastore(self, bundle: Path) -> Iterator[None]:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -13,12 +13,15 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors impo
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.readiness import pod_problem, pod_ready
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json
 
-KINDS: Final = ("ReplicaSet", "StatefulSet")
+# Their pods are made again wherever there is room.
+EVICTED_KINDS: Final = ("ReplicaSet", "StatefulSet")
+DAEMON_SET: Final = "DaemonSet"
+KINDS: Final = (*EVICTED_KINDS, DAEMON_SET)
 
 
 @dataclass(frozen=True, order=True)
 class Workload:
-    """A controller that makes a pod again wherever there is room for it. kind: one of KINDS."""
+    """A controller that makes a pod again: a DaemonSet on the same node, the others wherever there is room. kind: one of KINDS."""
 
     kind: str
     namespace: str
@@ -42,12 +45,8 @@ class Workload:
 
 def workloads_of(pods: Iterable[Json]) -> list[Workload]:
     """Return the controllers of those pods that are ready now, each once and in order. Who was not well before is not waited for after."""
-    found = set()
-    for pod in pods:
-        owner = _controller(pod)
-        if owner["kind"] in KINDS and pod_ready(pod):
-            found.add(Workload(owner["kind"], pod["metadata"]["namespace"], owner["name"]))
-    return sorted(found)
+    found = (_workload(pod) for pod in pods if pod_ready(pod))
+    return sorted({workload for workload in found if workload.kind in KINDS})
 
 
 def workload_problem(workload: Workload, found: Json | None) -> str | None:
@@ -59,12 +58,12 @@ def workload_problem(workload: Workload, found: Json | None) -> str | None:
     return None if ready >= wanted else f"{workload}: {ready} of {wanted} pods are ready"
 
 
-def node_pods_problem(pods: Sequence[Json]) -> str | None:
-    """Return which of a node's own pods (of DaemonSets) are not ready, None when all are. A pod that is being deleted makes room for another."""
+def node_pods_problem(pods: Sequence[Json], daemon_sets: Collection[Workload]) -> str | None:
+    """Return which pods of DaemonSets on a node are not ready, None when all are. A pod that is being deleted makes room for another."""
     reasons = [
         f"pod {pod['metadata']['namespace']}/{pod['metadata']['name']}: {pod_problem(pod) or 'is not ready'}"
         for pod in pods
-        if _controller(pod)["kind"] == "DaemonSet" and not pod["metadata"].get("deletionTimestamp") and not pod_ready(pod)
+        if _workload(pod) in daemon_sets and not pod["metadata"].get("deletionTimestamp") and not pod_ready(pod)
     ]
     return "; ".join(reasons) or None
 
@@ -79,6 +78,7 @@ def renew_time(lease: Json | None) -> str:
     return str(((lease or {}).get("spec") or {}).get("renewTime") or "")
 
 
-def _controller(pod: Json) -> Mapping[str, str]:
+def _workload(pod: Json) -> Workload:
     owners = pod["metadata"].get("ownerReferences") or []
-    return next((item for item in owners if item.get("controller")), {"kind": "", "name": ""})
+    owner = next((item for item in owners if item.get("controller")), {"kind": "", "name": ""})
+    return Workload(owner["kind"], pod["metadata"]["namespace"], owner["name"])

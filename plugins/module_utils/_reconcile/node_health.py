@@ -6,10 +6,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final, cast
 
-from ansible_collections.hosted.kubernetes.plugins.module_utils._api import node, node_health
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api import node_health
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.node_health import Workload
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.readiness import node_problem
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json, resource_of
@@ -20,10 +20,15 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.worke
 LEASES: Final = "kube-node-lease"
 
 
-def evictable_workloads(client: Client, name: str) -> list[Workload]:
-    """Return whose pods a drain of a node would move elsewhere, as far as they are well now."""
-    pods, _problems = node.pods_to_evict(pods_on(client, name), force=True, delete_empty_dir_data=True)
-    return node_health.workloads_of(pods)
+def workloads_on(client: Client, name: str) -> list[Workload]:
+    """Return whose pods run on a node, as far as they are well now: after a change of the node nothing is to be better than before."""
+    found = node_health.workloads_of(pods_on(client, name))
+    live = {kind: _by_name(client, kind) for kind in node_health.EVICTED_KINDS if any(item.kind == kind for item in found)}
+    return [item for item in found if item.kind not in live or not _problems([item], live[item.kind])]
+
+
+def _by_name(client: Client, kind: str) -> Objects:
+    return {(item["metadata"]["namespace"], item["metadata"]["name"]): item for item in client.list(resource_of(kind)).items}
 
 
 def wait_until_alive(client: Client, name: str, version: str, *, deadline: float) -> Json:
@@ -52,22 +57,22 @@ def wait_until_alive(client: Client, name: str, version: str, *, deadline: float
     return cast(Json, found)  # the predicate says that it is there
 
 
-def wait_for_pods_of_node(client: Client, name: str, *, deadline: float) -> None:
+def wait_for_pods_of_node(client: Client, name: str, daemon_sets: Collection[Workload], *, deadline: float) -> None:
     """Wait until the pods of DaemonSets on a node are ready. Raises WaitTimeout that names those that are not."""
     wait_until(
         client,
         resource_of("Pod"),
         field_selector=f"spec.nodeName={name}",
-        predicate=lambda pods: node_health.node_pods_problem(list(pods.values())) is None,
+        predicate=lambda pods: node_health.node_pods_problem(list(pods.values()), daemon_sets) is None,
         deadline=deadline,
         what=f"pods of Node {name}",
-        explain=lambda pods: node_health.node_pods_problem(list(pods.values())) or "",
+        explain=lambda pods: node_health.node_pods_problem(list(pods.values()), daemon_sets) or "",
     )
 
 
 def wait_for_workloads(client: Client, workloads: Sequence[Workload], *, deadline: float) -> None:
-    """Wait until controllers have all their pods ready again, wherever. Raises WaitTimeout that names those that have not."""
-    for kind in node_health.KINDS:
+    """Wait until controllers have all their pods ready again, wherever; not DaemonSets. Raises WaitTimeout that names those that have not."""
+    for kind in node_health.EVICTED_KINDS:
         wanted = [item for item in workloads if item.kind == kind]
         if wanted:
             _wait_for_kind(client, kind, wanted, deadline)

@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json
+from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.connection import ConnectionOptions, connect
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.node_health import workloads_on
 from ansible_collections.hosted.kubernetes.plugins.modules import node
 from ansible_collections.hosted.kubernetes.tests.support.apiserver import ApiServer, RequestError
 from ansible_collections.hosted.kubernetes.tests.support.modules import ModuleFailedError, run_module
@@ -170,3 +172,42 @@ def test_pods_that_had_to_leave_are_waited_for(api_server: ApiServer, kubeconfig
     finally:
         api_server.request("DELETE", f"{path}/{name}")
     assert not run(kubeconfig, nodes[:1], workloads=wanted, wait_timeout=2)["changed"]
+
+
+def test_what_was_not_well_before_is_not_waited_for(api_server: ApiServer, kubeconfig: Path, nodes: list[str], namespace: str) -> None:
+    """A DaemonSet whose pod is not ready, and a ReplicaSet that lacks one elsewhere, do not hold up the change of a node."""
+    api_server.request("POST", f"/api/v1/namespaces/{namespace}/serviceaccounts", {"metadata": {"name": "default"}})
+    for name, kind, ready in (
+        ("web", "ReplicaSet", True),
+        ("half", "ReplicaSet", True),
+        ("agent", "DaemonSet", True),
+        ("crash", "DaemonSet", False),
+    ):
+        make_pod(api_server, namespace, nodes[0], name, (kind, name), ready=ready)
+    for name, ready in (("web", 2), ("half", 1)):
+        make_replica_set(api_server, namespace, name, ready)
+    with connect(ConnectionOptions(kubeconfig=str(kubeconfig))) as client:
+        found = [item.to_json() for item in workloads_on(client, nodes[0])]
+    assert [(item["kind"], item["name"]) for item in found] == [("DaemonSet", "agent"), ("ReplicaSet", "web")]
+    assert not run(kubeconfig, nodes[:1], workloads=found, wait_timeout=2)["changed"]
+
+    make_pod(api_server, namespace, nodes[0], "agent-again", ("DaemonSet", "agent"), ready=False)
+    with pytest.raises(ModuleFailedError, match=f"pod {namespace}/agent-again"):
+        run(kubeconfig, nodes[:1], workloads=found, wait_timeout=2)
+
+
+def make_pod(server: ApiServer, namespace: str, node_name: str, name: str, owner: tuple[str, str], *, ready: bool) -> None:
+    reference = {"apiVersion": "apps/v1", "kind": owner[0], "name": owner[1], "uid": owner[1], "controller": True}
+    spec = {"nodeName": node_name, "containers": [{"name": "main", "image": "x"}]}
+    path = f"/api/v1/namespaces/{namespace}/pods"
+    server.request("POST", path, {"metadata": {"name": name, "ownerReferences": [reference]}, "spec": spec})
+    status = {"phase": "Running", "conditions": [{"type": "Ready", "status": str(ready)}]}
+    server.request("PATCH", f"{path}/{name}/status", {"status": status}, "application/merge-patch+json")
+
+
+def make_replica_set(server: ApiServer, namespace: str, name: str, ready: int) -> None:
+    template = {"metadata": {"labels": {"app": name}}, "spec": {"containers": [{"name": "main", "image": "x"}]}}
+    spec = {"replicas": 2, "selector": {"matchLabels": {"app": name}}, "template": template}
+    path = f"/apis/apps/v1/namespaces/{namespace}/replicasets"
+    server.request("POST", path, {"metadata": {"name": name}, "spec": spec})
+    server.request("PATCH", f"{path}/{name}/status", {"status": {"replicas": 2, "readyReplicas": ready}}, "application/merge-patch+json")

@@ -87,6 +87,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         for name in ("datastore", "tenant"):
             cluster.playbook(name, **settings)
         cluster.playbook("worker", bundle_dir=str(newer), worker_bundle_dir=str(older))
+        # Addons follow the tenant's version, which the workers' bundle does not have.
+        cluster.bring_images(newer, {"workers": ("coredns", "kube-proxy")})
         management = stack.enter_context(connect(ConnectionOptions(kubeconfig=str(cluster.kubeconfig))))
         inside = stack.enter_context(client_from_kubeconfig((directory / "acme.kubeconfig").read_bytes()))
         made = Site(cluster, older, newer, management, inside)

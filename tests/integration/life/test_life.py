@@ -10,7 +10,6 @@ Machines of its own; two bundles (make bundle, make bundle KUBERNETES_VERSION=v1
 from __future__ import annotations
 
 import contextlib
-import json
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -41,6 +40,7 @@ OLDER, NEWER = "v1.36.3", "v1.37.2"
 WORKERS = (f"{LAB}-worker-1", f"{LAB}-worker-2")
 # The addons that follow the version of the control plane.
 UPGRADED = ("coredns", "kube-proxy")
+CONTROL_PLANE = ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
 WORKLOAD = "workload"
 _Result = TypeVar("_Result")
 
@@ -100,7 +100,7 @@ def site(newer_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         cluster = stack.enter_context(running_cluster(Path(bundle), directory, lab_name=LAB, workers=True))
         for name in ("datastore", "tenant", "worker"):
             cluster.playbook(name, bundle_dir=bundle)
-        bring_images(cluster, directory, newer_bundle)
+        cluster.bring_images(newer_bundle, {"management": CONTROL_PLANE, "workers": UPGRADED})
         client = stack.enter_context(connect(ConnectionOptions(kubeconfig=str(cluster.kubeconfig))))
         inside = stack.enter_context(client_from_kubeconfig((directory / "acme.kubeconfig").read_bytes()))
         image = image_reference(Path(bundle), "agnhost")
@@ -117,23 +117,6 @@ def site(newer_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         inside.create(workload(image))
         made.ready("DaemonSet", WORKLOAD, "default")
         yield made
-
-
-def bring_images(cluster: Cluster, directory: Path, bundle: Path) -> None:
-    """The images of another bundle, as a site brings them to its machines before an upgrade."""
-    names = {"management": ["kube-apiserver", "kube-controller-manager", "kube-scheduler"], "workers": list(UPGRADED)}
-    plays = [
-        {
-            "hosts": hosts,
-            "gather_facts": False,
-            "become": True,
-            "tasks": [{"hosted.kubernetes.container_image": {"bundle_dir": str(bundle), "names": images}}],
-        }
-        for hosts, images in names.items()
-    ]
-    path = directory / "images.json"
-    path.write_text(json.dumps(plays), encoding="utf-8")
-    cluster.playbook(path)
 
 
 def workload(image: str) -> Json:

@@ -21,6 +21,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._api.node_health
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json
 
 WEB = Workload("ReplicaSet", "shop", "web-1")
+AGENT = Workload("DaemonSet", "shop", "agent")
 
 
 def pod(name: str, kind: str = "ReplicaSet", owner: str = "web-1", *, ready: bool = True, **metadata: Any) -> Json:
@@ -42,13 +43,15 @@ def test_whose_pods_are_waited_for() -> None:
         pod("e", ""),
         # Not well before the upgrade: nobody waits for it afterwards.
         pod("f", "ReplicaSet", "broken", ready=False),
+        pod("g", "DaemonSet", "agent"),
+        pod("h", "DaemonSet", "crashing", ready=False),
     ]
-    assert workloads_of(pods) == [WEB, Workload("StatefulSet", "shop", "db")]
+    assert workloads_of(pods) == [AGENT, WEB, Workload("StatefulSet", "shop", "db")]
     assert Workload.parse(WEB.to_json()) == WEB
 
 
 def test_a_controller_of_another_kind_is_refused() -> None:
-    with pytest.raises(InvalidError, match='kind "Job" is not one of ReplicaSet, StatefulSet'):
+    with pytest.raises(InvalidError, match='kind "Job" is not one of ReplicaSet, StatefulSet, DaemonSet'):
         Workload.parse({"kind": "Job", "namespace": "shop", "name": "once"})
 
 
@@ -73,12 +76,13 @@ def test_controllers(found: Json | None, problem: str | None) -> None:
         ([pod("agent", "DaemonSet", "agent"), pod("web", ready=False)], None),
         ([pod("agent", "DaemonSet", "agent", ready=False)], "pod shop/agent: "),
         ([pod("agent", "DaemonSet", "agent", ready=False, deletionTimestamp="2026-01-01T00:00:00Z")], None),
+        ([pod("crashing", "DaemonSet", "crashing", ready=False)], None),
         ([], None),
     ],
-    ids=["well", "not ready", "makes room", "none"],
+    ids=["well", "not ready", "makes room", "was not well before", "none"],
 )
 def test_pods_of_a_node(pods: list[Json], problem: str | None) -> None:
-    found = node_pods_problem(pods)
+    found = node_pods_problem(pods, {AGENT})
     assert (found is None) if problem is None else (found or "").startswith(problem)
 
 
