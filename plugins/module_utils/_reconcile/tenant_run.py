@@ -19,15 +19,13 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._api.readiness i
     deployment_problem,
     pod_counts,
     pods_are_refused,
-    refuses_its_flags,
     will_not_start,
 )
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json, ObjectRef, resource_of
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.share import overrides_of
 from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.driver import Driver
-from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.client import Client, ListResult
+from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.client import Client
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.errors import ConflictError
-from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.wait import WaitTimeout, wait_for, wait_until
 from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.tenant.objects import REFERENCE_GUARDS
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile import placement, templates, upgrade
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile import status as status_of
@@ -49,14 +47,15 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.obser
     secret_state,
 )
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.observed import Desired, Observed, secret_record
-from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.pending import Pending, TurnPending
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.pending import Pending
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.plan import Action, Barrier, Change, Cluster, Deferred, Plan
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.planner import plan as make_plan
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.secret_plan import plan_secrets
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.serving import wait_served
-from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.slots import NoTurn, Slots
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.slots import Slots
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.stages import Stage
-from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.starting import is_held_up
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.start_turn import StartTurn
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.tenant_waits import TenantWaits
 
 # Between two looks at what cannot be watched: a network path, files inside a container.
 _PAUSE_S: Final = 0.5
@@ -117,13 +116,14 @@ class TenantRun:
     def __init__(self, context: Context, desired: Desired, observed: Observed) -> None:
         self.context, self.desired, self.observed = context, desired, observed
         self.outcome = Outcome(desired.tenant.key)
+        self._waits = TenantWaits(context.client, desired.tenant, context.deadline)
+        self._turn = StartTurn(self._waits, context.working, context.starting, context.tell)
         self._stack = ExitStack()
         self._access: TenantAccess | None = None
         self._inside: Client | None = None
         self._planned: tuple[Observed, Plan] | None = None
         self._exposed = False
         self._told = ""
-        self._pods_before: frozenset[str] = frozenset()
         self._no_access: HostedKubernetesError | None = None
         self._looked_up: set[ObjectRef] = set()
         # Told before each change; a lost Lease is raised here.
@@ -134,7 +134,7 @@ class TenantRun:
 
     def __exit__(self, *_exception: object) -> None:
         if self.context.patient or not self._is_starting:
-            self._started()
+            self._turn.end()
         self._stack.close()
 
     @property
@@ -397,7 +397,7 @@ class TenantRun:
         if self._no_access:
             return self._no_access.msg
         deployment = self.observed.find("Deployment", self.desired.tenant.name) or {}
-        if len(pods) > (deployment.get("spec") or {}).get("replicas", 0):
+        if len(pods) > _replicas(deployment):
             return "old pods are still ending"
         return ""
 
@@ -421,39 +421,14 @@ class TenantRun:
         return not tenant.network.address and tenant.service.service_type != "NodePort"
 
     def _wait_address(self) -> None:
-        tenant = self.desired.tenant
-        try:
-            service = self._wait("Service", lambda live: bool(live and service_addresses(tenant, live)))
-        except WaitTimeout as error:
-            raise HostedKubernetesError(
-                f"TenantControlPlane {tenant.key}: Service {tenant.key} got no address; is a load balancer installed (role "
-                "hosted.kubernetes.load_balancer) and its address pool not used up? Or set spec.networkProfile.address"
-            ) from error
+        service = self._waits.service_with_address()
         self.observed = self.observed.with_objects({ObjectRef.of(service): service})
 
-    def _wait_deployment(self, predicate: Callable[[Json | None], bool]) -> None:
-        try:
-            deployment = self._wait("Deployment", predicate)
-        except WaitTimeout as error:
-            reasons = pod_reasons(self._pods().items)
-            raise HostedKubernetesError(
-                f"TenantControlPlane {self.desired.tenant.key}: not ready in time: {reasons} (Deployment: {error.reason})"
-            ) from error
-        self.observed = self.observed.with_objects({ObjectRef.of(deployment): deployment})
-
-    def _wait(self, kind: str, predicate: Callable[[Json | None], bool]) -> Json:
-        """Watch the object of the tenant's name until it is as wanted."""
-        tenant, resource = self.desired.tenant, resource_of(kind)
-        deadline = self.context.deadline
-        live = wait_for(self.context.client, resource, tenant.name, tenant.namespace, predicate=predicate, deadline=deadline)
-        if live is None:
-            raise HostedKubernetesError(f"TenantControlPlane {tenant.key}: {kind} {tenant.key} vanished; run again")
-        return live
-
     def _wait_tenant(self) -> None:
-        self._give_way(wanted=1)
-        self._wait_deployment(lambda live: bool(live and (live.get("status") or {}).get("readyReplicas")))
-        self._started()
+        self._turn.give_way(wanted=1)
+        deployment = self._waits.first_ready_pod()
+        self._turn.end()
+        self.observed = self.observed.with_objects({ObjectRef.of(deployment): deployment})
         self._wait_access()
 
     def _reconnect(self) -> None:
@@ -474,22 +449,11 @@ class TenantRun:
     def _wait_rollout(self) -> None:
         """Until every replica is of the current template and no old pod is left, also not a terminating one."""
         deployment = self.observed.find("Deployment", self.desired.tenant.name) or {}
-        self._give_way((deployment.get("spec") or {}).get("replicas", 0))
-        self._wait_deployment(lambda live: live is not None and deployment_problem(live) is None)
-        self._started()
-        deployment = self.observed.find("Deployment", self.desired.tenant.name) or {}
-        wanted = (deployment.get("spec") or {}).get("replicas", 0)
-        pods = wait_until(
-            self.context.client,
-            resource_of("Pod"),
-            namespace=self.desired.tenant.namespace,
-            label_selector=self._selector,
-            predicate=lambda pods: len(_unfinished(pods)) <= wanted,
-            deadline=self.context.deadline,
-            what=f"pods of TenantControlPlane {self.desired.tenant.key}",
-            explain=lambda pods: f"old pods are still ending: {', '.join(name for _namespace, name in _unfinished(pods))}",
-        )
-        self.observed = replace(self.observed, pods=tuple(pods.values()))
+        self._turn.give_way(_replicas(deployment))
+        deployment = self._waits.rolled_out()
+        self._turn.end()
+        self.observed = self.observed.with_objects({ObjectRef.of(deployment): deployment})
+        self.observed = replace(self.observed, pods=self._waits.pods_left(_replicas(deployment)))
 
     def _wait_served(self) -> None:
         """A certificate that was made for pods that run already; new pods start with theirs."""
@@ -537,66 +501,15 @@ class TenantRun:
     def _endpoint(self) -> tuple[str, int] | None:
         return endpoint(self.desired, self.observed)
 
-    @property
-    def _selector(self) -> str:
-        return f"{names.LABEL_NAME}={self.desired.tenant.name}"
-
-    def _pods(self) -> ListResult:
-        namespace = self.desired.tenant.namespace
-        return self.context.client.list(resource_of("Pod"), namespace=namespace, label_selector=self._selector)
-
     def _start(self) -> None:
-        """Wait until new pods may start. Raises HostedKubernetesError at the deadline, before any was asked for."""
-        tenant, starting = self.desired.tenant, self.context.starting
-        if tenant.asleep or starting.is_held_by(tenant.key):
+        """Take a turn to start pods, unless there is one, or none are to start."""
+        if self.desired.tenant.asleep or self._turn.is_taken:
             return
         if not self.context.patient:
-            self._start_now()
+            self._turn.take_now()
             return
-        try:
-            with self._timed("queue"):
-                starting.take(tenant.key, self.context.deadline)
-        except NoTurn as error:
-            raise HostedKubernetesError(
-                f"TenantControlPlane {tenant.key}: no time was left to start its pods, and its Deployment was not changed; "
-                f"{error.limit} control planes may start at a time (max_starting), and at the deadline (wait_timeout) these were starting: "
-                f"{', '.join(error.holders) or 'none'}; look at their pods, allow more time or more at a time, and run again"
-            ) from error
-        self._pods_before = frozenset(pod["metadata"]["uid"] for pod in self.observed.pods)
-
-    def _start_now(self) -> None:
-        try:
-            self.context.starting.try_take(self.desired.tenant.key)
-        except NoTurn as error:
-            raise TurnPending(
-                f"TenantControlPlane {self.desired.tenant.key}: {error.limit} control planes may start at a time, these do: "
-                f"{', '.join(error.holders)}"
-            ) from error
-
-    def _give_way(self, wanted: int) -> None:
-        """Let others have this tenant's turns as soon as its pods are held up by what does not pass by itself."""
-        tenant, context = self.desired.tenant, self.context
-        if not context.starting.is_held_by(tenant.key):
-            return
-        namespace, name = self._key
-        if is_held_up(context.client, namespace, name, before=self._pods_before, wanted=wanted, deadline=context.deadline):
-            self._started()
-            context.working.give_back(tenant.key)
-            self._tell_of_trouble()
-
-    def _tell_of_trouble(self) -> None:
-        """Say why pods do not start. Raises HostedKubernetesError when waiting cannot help."""
-        key = self.desired.tenant.key
-        pods = [pod for pod in self._pods().items if pod["metadata"]["uid"] not in self._pods_before]
-        reasons = pod_reasons(pods)
-        if any(map(refuses_its_flags, pods)):
-            raise HostedKubernetesError(
-                f"TenantControlPlane {key}: its pods cannot start: {reasons}; correct the flag (extraArgs) in the definition and run again"
-            )
-        self.context.tell(f"{key}: waits for pods that are held up: {reasons}")
-
-    def _started(self) -> None:
-        self.context.starting.give_back(self.desired.tenant.key)
+        with self._timed("queue"):
+            self._turn.take(self.observed.pods)
 
     @contextmanager
     def _timed(self, phase: str) -> Iterator[None]:
@@ -612,12 +525,12 @@ class TenantRun:
             self.outcome.durations[phase] = round(self.outcome.durations.get(phase, 0.0) + spent, 3)
 
 
+def _replicas(deployment: Json) -> int:
+    return int((deployment.get("spec") or {}).get("replicas", 0))
+
+
 def _makes(change: Change) -> bool:
     return change.cluster is Cluster.MANAGEMENT and change.action in (Action.CREATE, Action.ISSUE) and change.stage != Stage.NAMESPACE
-
-
-def _unfinished(pods: Mapping[tuple[str, str], Json]) -> list[tuple[str, str]]:
-    return [key for key, pod in pods.items() if pod_counts(pod)]
 
 
 _PHASES: Final[Mapping[int, str]] = {

@@ -184,8 +184,8 @@ def test_what_was_not_well_before_is_not_waited_for(api_server: ApiServer, kubec
         ("crash", "DaemonSet", False),
     ):
         make_pod(api_server, namespace, nodes[0], name, (kind, name), ready=ready)
-    for name, ready in (("web", 2), ("half", 1)):
-        make_replica_set(api_server, namespace, name, ready)
+    for name, count in (("web", 2), ("half", 1)):
+        make_replica_set(api_server, namespace, name, count)
     with connect(ConnectionOptions(kubeconfig=str(kubeconfig))) as client:
         found = [item.to_json() for item in workloads_on(client, nodes[0])]
     assert [(item["kind"], item["name"]) for item in found] == [("DaemonSet", "agent"), ("ReplicaSet", "web")]
