@@ -39,8 +39,8 @@ _ANY: Final = timedelta(0)
 
 
 @dataclass(frozen=True)
-class _Account:
-    """One tenant in one DataStore. budget_bytes: None when it has none there. error: why it is not known what it uses."""
+class Account:
+    """One tenant in one DataStore. budget_bytes: None when what is written is no size. error: why it is not known what it uses."""
 
     tenant: str
     store: str
@@ -56,7 +56,7 @@ class _Tenant:
     resource: Json = field(repr=False)
     share: Share
     recorded: tuple[DataBudget, ...]
-    accounts: tuple[_Account, ...]
+    accounts: tuple[Account, ...]
 
     @property
     def key(self) -> str:
@@ -68,7 +68,7 @@ class _Tenant:
         return tuple(item for account in self.accounts for item in _judged(account, before.get(account.store)))
 
 
-def _judged(account: _Account, before: DataBudget | None) -> Iterator[DataBudget]:
+def _judged(account: Account, before: DataBudget | None) -> Iterator[DataBudget]:
     if account.budget_bytes is None:
         return
     if account.usage is not None and account.usage.size_bytes is not None:
@@ -99,7 +99,8 @@ def keep_budgets(client: Client, settings: Settings, scope: Scope, *, reader: Re
         raise not_served(resource_of(api.KIND)) from error
     if store is not None and store not in stores:
         raise InvalidError(f"DataStore {store} does not exist; correct the name")
-    tenants = [item for item in (_tenant(resource, stores) for resource in resources) if item.accounts or item.recorded]
+    tenants = [_tenant(resource, stores) for resource in resources if not resource["metadata"].get("deletionTimestamp")]
+    tenants = [item for item in tenants if item.accounts or item.recorded]
     tenants = _measured(tenants, stores, store, opener or FreshOpener(client))
     problems: dict[str, str] = {}
     outcomes = WriteLimits(client, settings).keep(_to_keep(tenants, settings, problems))
@@ -107,37 +108,44 @@ def keep_budgets(client: Client, settings: Settings, scope: Scope, *, reader: Re
 
 
 def _tenant(resource: Json, stores: Mapping[str, Json]) -> _Tenant:
-    share, status = share_of(resource), resource.get("status") or {}
-    found = _Tenant(resource, share, data_budget.recorded(status), ())
-    # Without a share there is nothing to count yet; on its way out it is not held up.
-    if not status.get("storage") or resource["metadata"].get("deletionTimestamp"):
-        return replace(found, recorded=())
-    spec = resource.get("spec") or {}
-    accounts: list[_Account] = []
-    for name in share.stores:
-        live = stores.get(name)
-        try:
-            budget = data_budget.budget_bytes(spec, (live or {}).get("spec") or {})
-        except ValueError:
-            accounts.append(
-                _Account(found.key, name, None, error="its budget is no size; correct spec.dataStoreBudget or that of the DataStore")
-            )
-            continue
-        if budget is not None:
-            accounts.append(_Account(found.key, name, budget, error=_refusal(name, live)))
-    return replace(found, accounts=tuple(accounts))
+    return _Tenant(resource, share_of(resource), data_budget.recorded(resource.get("status") or {}), accounts_of(resource, stores))
+
+
+def accounts_of(resource: Json, stores: Mapping[str, Json]) -> tuple[Account, ...]:
+    """In which of its DataStores a stored tenant has a budget; nothing is counted yet. stores: all DataStores by name. Pure."""
+    # Without a share there is nothing to count yet.
+    if not (resource.get("status") or {}).get("storage"):
+        return ()
+    found = [_account(resource, name, stores.get(name)) for name in share_of(resource).stores]
+    accounts = [item for item in found if item is not None]
+    # A tenant in a database may have a budget for what it keeps in an etcd beside it.
+    some_count = any(not item.error for item in accounts)
+    return tuple(item for item in accounts if not some_count or item.store not in stores or _is_etcd(stores[item.store]))
+
+
+def _account(resource: Json, store: str, live: Json | None) -> Account | None:
+    key = f"{resource['metadata']['namespace']}/{resource['metadata']['name']}"
+    try:
+        budget = data_budget.budget_bytes(resource.get("spec") or {}, (live or {}).get("spec") or {})
+    except ValueError:
+        error = "its budget is no size; correct spec.dataStoreBudget, or capacity.tenantBudget of its DataStore"
+        return Account(key, store, None, error=error)
+    if budget is None:
+        return None
+    return Account(key, store, budget, error=_refusal(store, live))
+
+
+def _is_etcd(live: Json) -> bool:
+    return bool((live.get("spec") or {}).get("driver") == api.ETCD)
 
 
 def _refusal(name: str, live: Json | None) -> str:
     """Why nothing can be counted in a DataStore, "" when it can."""
-    driver = ((live or {}).get("spec") or {}).get("driver")
     if live is None:
         return f"DataStore {name} does not exist"
-    return (
-        ""
-        if driver == api.ETCD
-        else f"DataStore {name} is of driver {driver}, and budgets are counted in etcd only; remove spec.dataStoreBudget"
-    )
+    if _is_etcd(live):
+        return ""
+    return f"DataStore {name} is of driver {live['spec']['driver']}, and budgets are counted in etcd only; remove spec.dataStoreBudget"
 
 
 def _measured(tenants: Sequence[_Tenant], stores: Mapping[str, Json], only: str | None, opener: Opener) -> list[_Tenant]:
@@ -167,7 +175,7 @@ def _usage(live: Json, tenants: Sequence[_Tenant], opener: Opener) -> dict[str, 
         return {item.key: Usage(error=error.msg) for item in tenants}
 
 
-def _counted(account: _Account, usage: Usage | None) -> _Account:
+def _counted(account: Account, usage: Usage | None) -> Account:
     return account if usage is None else replace(account, usage=usage, error=usage.error)
 
 
@@ -202,7 +210,7 @@ def _result(tenants: Sequence[_Tenant], outcomes: Sequence[Limited], problems: M
     return result
 
 
-def _entry(tenant: _Tenant, account: _Account) -> Json:
+def _entry(tenant: _Tenant, account: Account) -> Json:
     usage = account.usage or Usage()
     judged = next((item for item in tenant.judged() if item.store == account.store), None)
     size, budget = usage.size_bytes, account.budget_bytes
@@ -226,4 +234,4 @@ def _warnings(tenants: Sequence[_Tenant], outcomes: Sequence[Limited]) -> Iterat
             yield f"{KIND} {tenant.key}: {found[2]}"
     for outcome in outcomes:
         if outcome.note:
-            yield f"{outcome.note}; its write permissions are made by the next run once that is over"
+            yield f"{KIND} {outcome.tenant}: its write permissions are left as they are: {outcome.note}; run again when that is over"

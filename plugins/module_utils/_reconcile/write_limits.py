@@ -83,7 +83,10 @@ class WriteLimits:
         return result
 
     def _keep(self, desired: Desired, observed: Observed, result: Limited) -> None:
-        if observed.resource is None or observed.deleting or is_paused(observed.resource):
+        if observed.resource is None or observed.deleting:
+            return
+        if is_paused(observed.resource):
+            result.note = f"it is paused (annotation {names.ANNOTATION_PAUSED})"
             return
         result.note = restore_problem(observed.resource) or ""
         if result.note:
