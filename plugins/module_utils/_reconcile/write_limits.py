@@ -41,6 +41,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.plan 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.stages import LimitStage
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.status import budget_conditions, merge_patch
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.tenant_run import ADMINISTRATOR_KEY
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.version import refuse_newer
 
 RECORD: Final = "status.hosted.dataStoreBudgets"
 """The field of a TenantControlPlane that a change of its record names."""
@@ -85,6 +86,7 @@ class WriteLimits:
     def _keep(self, desired: Desired, observed: Observed, result: Limited) -> None:
         if observed.resource is None or observed.deleting:
             return
+        refuse_newer(desired.tenant.key, (observed.status.get("hosted") or {}).get("engineVersion"))
         if is_paused(observed.resource):
             result.note = f"it is paused (annotation {names.ANNOTATION_PAUSED})"
             return
@@ -182,8 +184,13 @@ class _Inside:
 
 
 def plan(desired: Desired, observed: Observed, now: datetime) -> list[Change]:
-    """The changes of one tenant, in order: of its record, and of the policy inside it when that was looked at (observed.tenant). Pure."""
-    limited = data_budget.is_limited(desired.budgets or ())
+    """The changes of one tenant, in order: of its record, and of the policy inside it when that was looked at (observed.tenant). Pure.
+
+    A limit that cannot be lifted now stays recorded, so that the next run knows of it; in a tenant that sleeps the engine lifts it on waking.
+    """
+    limited, was_limited = (data_budget.is_limited(found) for found in (desired.budgets or (), data_budget.recorded(observed.status)))
+    if was_limited and not limited and observed.tenant is None and not desired.tenant.asleep:
+        return []
     changes = [*_record_change(desired, observed, now, limited=limited), *_policy_changes(desired, observed, limited=limited)]
     return sorted(changes, key=lambda item: item.stage)
 

@@ -93,6 +93,12 @@ def test_a_tenant_that_was_not_looked_at_has_its_record() -> None:
     assert steps(*seen(WITHIN), OVER) == [RECORD]
 
 
+def test_a_limit_that_cannot_be_lifted_now_stays_recorded() -> None:
+    assert steps(*seen(OVER), WITHIN) == []
+    assert steps(*seen(OVER)) == []
+    assert steps(*seen(OVER, controlPlane__deployment__replicas=0), WITHIN) == [RECORD]
+
+
 def test_what_the_definition_limits_stays() -> None:
     spec: Json = {"writePermissions": {"blockDeletion": True}}
     own = write_permissions(desired(**spec).tenant)
