@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 import pytest
@@ -13,7 +14,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources i
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.budgets import accounts_of
 
 MIB: Final = 1 << 20
-STORES: Final = {
+STORES: Final[Mapping[str, Json]] = {
     "plain": {"spec": {"driver": "etcd"}},
     "bounded": {"spec": {"driver": "etcd", "capacity": {"tenantBudget": "2Mi"}}},
     "database": {"spec": {"driver": "PostgreSQL"}},
