@@ -1,7 +1,7 @@
 # Copyright: hosted.kubernetes contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Options that say where backups of tenants are, and with which key they are encrypted."""
+"""Options that say where backups are (DOCUMENTATION), and with which key they are encrypted (KEY)."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ class ModuleDocFragment:
 options:
   directory:
     description:
-      - Directory with the backups, on the host where this module runs (the controller, as a rule). Files are called
-        C(<namespace>_<name>_<time in UTC>.hkbackup) and can be moved and copied by anything.
+      - Directory with the backups, on the host where this module runs (the controller, as a rule). Files are called after what is backed up
+        and the time in UTC, and can be moved and copied by anything.
       - Exactly one of O(directory) and O(s3) must be given.
     type: path
   s3:
@@ -31,8 +31,8 @@ options:
       endpoint:
         description:
           - URL of the server, such as V(https://s3.example.com:9000). AWS when it is left out, whatever the environment says.
-          - With V(http://) everything goes over the network in plain text, and nothing proves that the server is the right one. That is refused without
-            O(encryption_key_file).
+          - With V(http://) everything goes over the network in plain text, and nothing proves that the server is the right one. That is refused
+            unless backups are encrypted with a key.
         type: str
       prefix:
         description: Folder in the bucket, such as V(backups/tenants); without it, the backups are at the top.
@@ -53,6 +53,12 @@ options:
         description:
           - File with the authorities (PEM) that sign the certificate of the server. E(AWS_CA_BUNDLE), or those that boto3 brings, when it is left out.
         type: path
+requirements:
+  - boto3 >= 1.36.0 with O(s3)
+"""
+
+    KEY = r"""
+options:
   encryption_key_file:
     description:
       - File with the key that encrypts backups, 32 random bytes in base64, as C(openssl rand -base64 32) makes; nobody but its owner may be
@@ -62,5 +68,4 @@ options:
     type: path
 requirements:
   - backports-zstd >= 1.0.0 on Python older than 3.14
-  - boto3 >= 1.36.0 with O(s3)
 """

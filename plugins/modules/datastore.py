@@ -63,6 +63,7 @@ options:
       - How far the store is filled with tenants that choose it by its labels (C(spec.dataStoreSelector)). Tenants that name it are not held back.
       - C(tenants) is their number (V(1) keeps the store for a single tenant), C(size) the size of its data, such as C(4Gi), and
         C(latencyMilliseconds) how slow a read may be (250 by default). Four fifths of a quota are never exceeded.
+      - C(tenantBudget) is how large the data of any one tenant in an etcd may be, see M(hosted.kubernetes.datastore_budget).
     type: dict
   require_ready:
     description: Whether a store that cannot serve tenants makes the module fail. Otherwise it is a warning.

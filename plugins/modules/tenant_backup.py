@@ -50,6 +50,7 @@ options:
     default: 0
 extends_documentation_fragment:
   - hosted.kubernetes.backup_target
+  - hosted.kubernetes.backup_target.key
   - hosted.kubernetes.management_cluster
   - hosted.kubernetes.attributes
   - hosted.kubernetes.attributes.api

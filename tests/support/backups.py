@@ -23,7 +23,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.driv
 from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.etcd import EtcdDriver, key_range
 from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.etcd_data import EtcdData
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.client import Client
-from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile import backup, restore
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile import backup, restore, snapshot
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.engine import Settings
 from ansible_collections.hosted.kubernetes.tests.support.tenants import RENEW_BEFORE_DAYS, Tenant, settings_of
 
@@ -109,6 +109,11 @@ def run_backup(client: Client, request: Any, settings: Settings) -> Any:
 def run_restore(client: Client, request: Any, settings: Settings) -> Any:
     """The same for restore.run()."""
     return restore.run(client, request, settings)
+
+
+def run_snapshot(client: Client, request: Any, settings: Settings) -> Any:
+    """The same for snapshot.run()."""
+    return snapshot.run(client, request, settings)
 
 
 def backup_request(namespace: str, name: str, directory: Path, **changes: Any) -> backup.Request:

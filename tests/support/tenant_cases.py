@@ -185,6 +185,8 @@ GOOD: Final[Mapping[str, Changes]] = {
         "dataStoreOverrides": [{"resource": "/events", "dataStore": "default"}],
     },
     "any datastore": {"dataStoreSelector": {}},
+    "a budget": {"dataStoreBudget": "1.5Gi"},
+    "a budget in bytes": {"dataStoreBudget": 1 << 20},
 }
 
 # Same object, allowed changes: (stored, wanted).
@@ -470,6 +472,15 @@ BAD: Final = (
         ('spec.dataStoreOverrides[1] has the same resource "/events" as spec.dataStoreOverrides[0]; each may appear once',),
         ('spec.dataStoreOverrides[1]: Duplicate value: {"resource":"/events"}',),
     ),
+    *(
+        Case(
+            f"a budget of {value}",
+            {"dataStoreBudget": value},
+            (f"spec.dataStoreBudget {shown} is no budget; write a size of 1Mi or more, for example 512Mi",),
+            ("spec.dataStoreBudget: Invalid value", "is no budget; write a size of 1Mi or more"),
+        )
+        for value, shown in (("1000k", '"1000k"'), ("-1Gi", '"-1Gi"'), (1024, "1024"))
+    ),
     Case(
         "an override without a datastore",
         {"dataStoreOverrides": [{"resource": "/events", "dataStore": ""}]},
@@ -540,8 +551,8 @@ BAD: Final = (
             "spec.networkProfile.servicecidrs is not a known field; did you mean serviceCidrs?",
             "spec.controlPlane.deployment.additionalContainers[0].imagePolicy is not a known field; did you mean imagePullPolicy?",
             (
-                "spec.zzz is not a known field; known are dataStore, dataStoreSelector, dataStoreSchema, dataStoreUsername, dataStoreOverrides, kubernetes, "
-                "controlPlane, networkProfile, addons, certificates, writePermissions"
+                "spec.zzz is not a known field; known are dataStore, dataStoreSelector, dataStoreSchema, dataStoreUsername, dataStoreOverrides, "
+                "dataStoreBudget, kubernetes, controlPlane, networkProfile, addons, certificates, writePermissions"
             ),
         ),
         (

@@ -1,7 +1,7 @@
 # Copyright: hosted.kubernetes contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Options of the modules that write and read backups. Documented in plugins/doc_fragments/backup_target.py."""
+"""Options of the modules that write and read backups. Documented in plugins/doc_fragments/backup_target.py, those of the key in its KEY."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors impo
 if TYPE_CHECKING:
     from ansible_collections.hosted.kubernetes.plugins.module_utils._backup.target import BackupTarget
 
-BACKUP_TARGET = ArgumentSpec(
+BACKUP_PLACE = ArgumentSpec(
     options={
         "directory": {"type": "path"},
         "s3": {
@@ -29,31 +29,31 @@ BACKUP_TARGET = ArgumentSpec(
                 "ca_file": {"type": "path"},
             },
         },
-        "encryption_key_file": {"type": "path", "no_log": False},
     },
     mutually_exclusive=[["directory", "s3"]],
     required_one_of=[["directory", "s3"]],
 )
+BACKUP_TARGET = BACKUP_PLACE.merge(ArgumentSpec(options={"encryption_key_file": {"type": "path", "no_log": False}}))
 
 
 def backup_target(params: Mapping[str, Any]) -> BackupTarget:
     """The place that the options name. Raises HostedKubernetesError, and ImportError without boto3."""
     if params["s3"]:
-        return _s3_target(params["s3"], encrypted=bool(params["encryption_key_file"]))
+        return _s3_target(params["s3"], encrypted=bool(params.get("encryption_key_file")), may_encrypt="encryption_key_file" in params)
     from ansible_collections.hosted.kubernetes.plugins.module_utils._backup.directory import DirectoryTarget
 
     return DirectoryTarget(params["directory"])
 
 
-def _s3_target(options: Mapping[str, Any], *, encrypted: bool) -> BackupTarget:
+def _s3_target(options: Mapping[str, Any], *, encrypted: bool, may_encrypt: bool) -> BackupTarget:
     from ansible_collections.hosted.kubernetes.plugins.module_utils._backup.s3 import Bucket, S3Target
 
     given = {name: value or "" for name, value in options.items()}
     bucket = Bucket(name=given.pop("bucket"), **given)
     if bucket.is_plain_http and not encrypted:
+        remedy = "use https://, or give encryption_key_file" if may_encrypt else "use https://"
         raise InvalidError(
-            f"s3.endpoint {bucket.endpoint} sends backups in plain text, which whoever sees them could read and alter; use https://, "
-            "or give encryption_key_file"
+            f"s3.endpoint {bucket.endpoint} sends backups in plain text, which whoever sees them could read and alter; {remedy}"
         )
     return S3Target(bucket)
 

@@ -863,6 +863,7 @@ FIELDS: Final[Mapping[str, Mapping[str, str]]] = {
         "dataStoreSchema": "string ..64",
         "dataStoreUsername": "string ..64",
         "dataStoreOverrides": "[Spec.dataStoreOverrides] max 32 by resource",
+        "dataStoreBudget": "quantity",
         "kubernetes": "Kubernetes!",
         "controlPlane": "ControlPlane",
         "networkProfile": "NetworkProfile",

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api import data_budget
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.addresses import host_port
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import HostedKubernetesError, InvalidError
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.labels import is_dns_name
@@ -255,7 +256,7 @@ _KEY_PAIR: Final = {"certificate": _CONTENT_REF, "privateKey": _CONTENT_REF}
 _FIELDS: Final[Mapping[str, Any]] = {
     "driver": None,
     "endpoints": None,
-    "capacity": {"tenants": None, "size": None, "latencyMilliseconds": None},
+    "capacity": {"tenants": None, "size": None, "latencyMilliseconds": None, "tenantBudget": None},
     "basicAuth": {"username": _CONTENT_REF, "password": _CONTENT_REF},
     "tlsConfig": {"certificateAuthority": _KEY_PAIR, "clientCertificate": _KEY_PAIR},
 }
@@ -294,7 +295,7 @@ def validate(definition: Json) -> list[str]:
         return problems + unknown
     problems += _driver_problems(spec.get("driver"))
     problems += _endpoint_problems(spec.get("endpoints"))
-    problems += _capacity_problems(spec.get("capacity") or {})
+    problems += _capacity_problems(spec.get("capacity") or {}, spec.get("driver"))
     problems += _credential_problems(spec)
     return problems
 
@@ -354,7 +355,7 @@ def _endpoint_problems(endpoints: Any) -> Iterator[str]:
         yield "spec.endpoints names an endpoint twice; list each member once"
 
 
-def _capacity_problems(capacity: Json) -> Iterator[str]:
+def _capacity_problems(capacity: Json, driver: Any) -> Iterator[str]:
     for name, low, high in (("tenants", 0, 10_000), ("latencyMilliseconds", 1, 60_000)):
         value = capacity.get(name)
         if value is not None and (not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high):
@@ -365,6 +366,12 @@ def _capacity_problems(capacity: Json) -> Iterator[str]:
             parse_bytes(size)
     except ValueError:
         yield f"spec.capacity.size {shown(size)} is not a size; write for example 4Gi"
+    budget = capacity.get("tenantBudget")
+    problem = None if budget is None else data_budget.problem(budget)
+    if problem:
+        yield f"spec.capacity.tenantBudget {shown(budget)} {problem}"
+    if budget is not None and driver != ETCD:
+        yield "spec.capacity.tenantBudget is counted in etcd only; a database server has quotas of its own"
 
 
 def _credential_problems(spec: Json) -> Iterator[str]:

@@ -15,7 +15,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final, TypeAlias
 
-from ansible_collections.hosted.kubernetes.plugins.module_utils._api import labels, versions
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api import data_budget, labels, versions
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.addresses import is_address
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.crd_fields import FIELDS
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.datastore import DEFAULT_NAME
@@ -160,6 +160,10 @@ def _store_problems(spec: Json) -> Iterator[str]:
         yield from labels.selector_problems("spec.dataStoreSelector", selector)
         if spec.get("dataStore"):
             yield "spec.dataStoreSelector chooses a DataStore and spec.dataStore names one; keep one of them"
+    budget = spec.get("dataStoreBudget")
+    problem = None if budget is None else data_budget.problem(budget)
+    if problem:
+        yield f"spec.dataStoreBudget {shown(budget)} {problem}"
     store = spec.get("dataStore") or (DEFAULT_NAME if selector is None else None)
     for index, item in enumerate(spec.get("dataStoreOverrides", [])):
         where = f"spec.dataStoreOverrides[{index}]"

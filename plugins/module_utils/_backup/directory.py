@@ -83,7 +83,7 @@ class DirectoryTarget:
     def _clear(self) -> None:
         """Remove what killed runs have left: nobody holds its lock any more."""
         for name in os.listdir(self._path):
-            if name.startswith(".") and name.endswith(target.SUFFIX + _PARTIAL):
+            if name.startswith(".") and name.endswith(_PARTIAL) and target.is_name(name[1 : -len(_PARTIAL)]):
                 with contextlib.suppress(OSError), open(os.path.join(self._path, name), "rb") as stream:
                     fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     os.unlink(stream.name)

@@ -52,7 +52,7 @@ _UNKNOWN: Final = "correct that, then run again"
 _REMEDIES: Final = {
     "NoSuchBucket": "there is no such bucket; make it, or correct bucket and endpoint",
     "NoSuchKey": "there is no such file; correct the name",
-    "NoSuchUpload": "another run of this tenant, or a rule of the bucket, ended the upload; run again when no other run is at work",
+    "NoSuchUpload": "another run for the same, or a rule of the bucket, ended the upload; run again when no other run is at work",
     "PreconditionFailed": "another file has its name by now; run again",
     "AccessDenied": _NO_ACCESS,
     "InvalidAccessKeyId": "the server does not know this access key; correct access_key",
@@ -197,12 +197,12 @@ class S3Target:
             yield from (item["Key"][len(folder) :] for item in page.get("Contents", []))
 
     def _clear(self, name: str) -> None:
-        """End the uploads that killed runs of the same tenant have left."""
-        folder, tenant = self._bucket.folder, target.tenant_of(name)
+        """End the uploads that killed runs for the same tenant or store have left."""
+        folder, series = self._bucket.folder, target.series_of(name)
         pages = self.client().get_paginator("list_multipart_uploads")
         found = [item for page in pages.paginate(Bucket=self._bucket.name, Prefix=folder) for item in page.get("Uploads", [])]
         for item in found:
-            if target.tenant_of(item["Key"][len(folder) :]) == tenant:
+            if target.series_of(item["Key"][len(folder) :]) == series:
                 self.client().abort_multipart_upload(Bucket=self._bucket.name, Key=item["Key"], UploadId=item["UploadId"])
 
 

@@ -12,8 +12,11 @@ from datetime import UTC, datetime
 from typing import Final, Protocol
 
 SUFFIX: Final = ".hkbackup"
+SNAPSHOT_SUFFIX: Final = ".snapshot.db"
+"""Of a whole etcd, as its own tools call one."""
 # Namespaces and names hold no underscore.
 _NAME: Final = re.compile(r"(?P<namespace>[a-z0-9.-]+)_(?P<name>[a-z0-9.-]+)_(?P<time>\d{8}T\d{6}Z)" + re.escape(SUFFIX))
+_SNAPSHOT: Final = re.compile(r"(?P<store>[a-z0-9.-]+)_(?P<time>\d{8}T\d{6}Z)" + re.escape(SNAPSHOT_SUFFIX))
 
 
 class Sink(Protocol):
@@ -56,8 +59,22 @@ def name_of(namespace: str, tenant: str, now: datetime) -> str:
     return f"{namespace}_{tenant}_{now.astimezone(UTC):%Y%m%dT%H%M%SZ}{SUFFIX}"
 
 
+def snapshot_name(store: str, now: datetime) -> str:
+    """How the snapshot of a DataStore at that moment is called."""
+    return f"{store}_{now.astimezone(UTC):%Y%m%dT%H%M%SZ}{SNAPSHOT_SUFFIX}"
+
+
 def is_name(name: str) -> bool:
-    return tenant_of(name) is not None
+    return series_of(name) is not None
+
+
+def series_of(name: str) -> str | None:
+    """What a file is one backup of several of, in any words; None when it is called like no backup."""
+    tenant = tenant_of(name)
+    if tenant is not None:
+        return f"tenant {tenant[0]}/{tenant[1]}"
+    match = _SNAPSHOT.fullmatch(name)
+    return f"store {match['store']}" if match else None
 
 
 def tenant_of(name: str) -> tuple[str, str] | None:
@@ -69,6 +86,12 @@ def tenant_of(name: str) -> tuple[str, str] | None:
 def of_tenant(names: Sequence[str], namespace: str, tenant: str) -> list[str]:
     """The backups of one tenant among them, the oldest first."""
     found = ((match["time"], name) for name in names if (match := _NAME.fullmatch(name)) and match.group(1, 2) == (namespace, tenant))
+    return [name for _time, name in sorted(found)]
+
+
+def of_store(names: Sequence[str], store: str) -> list[str]:
+    """The snapshots of one DataStore among them, the oldest first."""
+    found = ((match["time"], name) for name in names if (match := _SNAPSHOT.fullmatch(name)) and match["store"] == store)
     return [name for _time, name in sorted(found)]
 
 

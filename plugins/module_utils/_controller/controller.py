@@ -93,7 +93,7 @@ class Controller:
         timing = Timing(options.resync, options.renew_before)
         engine = Engine(self.client, settings, self._pool)
         self._tenants = Tenants(self.client, engine, self.cache, recorder, self.metrics, timing, now)
-        self._datastores = DataStores(self.client, self.cache, self._pool, recorder, self.metrics, options.resync, now)
+        self._datastores = DataStores(self.client, self.cache, self._pool, recorder, self.metrics, options.resync, settings)
         self._generators = Generators(self.client, self.cache, self.metrics, options.resync)
         self._surprises = Backoff(1.0, 300.0)
         self._watches: list[Reflector] = []

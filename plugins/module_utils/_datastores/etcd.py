@@ -14,9 +14,10 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, NamedTuple
 
-from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores import diagnose, driver, errors, etcd_usage
+from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores import diagnose, driver, errors, etcd_snapshot, etcd_usage
 from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.driver import Isolation, IsolationState
 from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.etcd_maintenance import Maintenance
+from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.etcd_snapshot import SnapshotStream
 from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.etcd_wire import (
     ALARMS,
     READWRITE,
@@ -113,6 +114,11 @@ class EtcdDriver:
     def maintenance(self) -> Maintenance:
         """What gives the store its space back."""
         return Maintenance(self.name, self._call, self._members)
+
+    def snapshot(self, *, timeout_s: float) -> SnapshotStream:
+        """Begin a snapshot of the whole store. timeout_s: of all of it. Raises DatastoreError when no member can give one."""
+        found = etcd_snapshot.candidates(self.probe())
+        return etcd_snapshot.begin(self.name, self._members, found, read_timeout_s=self._timeout_s, timeout_s=timeout_s)
 
     # Probing
 

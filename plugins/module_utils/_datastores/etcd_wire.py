@@ -51,7 +51,7 @@ _SERVICES: Final = {
         "RoleRevokePermission": "AuthRoleRevokePermission",
     },
     "Cluster": {"MemberList": "MemberList"},
-    "Maintenance": {"Alarm": "Alarm", "Status": "Status", "Defragment": "Defragment"},
+    "Maintenance": {"Alarm": "Alarm", "Status": "Status", "Defragment": "Defragment", "Snapshot": "Snapshot"},
 }
 
 
@@ -123,6 +123,14 @@ class Member:
                 response_deserializer=kind.response.FromString,
             )
         return self._calls[method](kind.request(**fields), timeout=timeout_s)
+
+    def stream(self, method: str, timeout_s: float) -> Any:
+        """Make a call that is answered by a stream of messages, such as stream("Snapshot", 60.0). timeout_s: of all of it."""
+        kind = methods()[method]
+        opened = self._channel.unary_stream(
+            kind.path, request_serializer=kind.request.SerializeToString, response_deserializer=kind.response.FromString
+        )
+        return opened(kind.request(), timeout=timeout_s)
 
     def watch(self, requests: Iterator[Any], timeout_s: float) -> Any:
         """Open a stream of WatchResponses; it lasts until it is cancelled, or for timeout_s. requests: must not end before."""

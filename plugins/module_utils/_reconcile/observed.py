@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
-from ansible_collections.hosted.kubernetes.plugins.module_utils._api import names
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api import data_budget, names
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.data_budget import DataBudget
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.datastore import ETCD, MYSQL
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json, ObjectRef
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.tenant_control_plane import TenantControlPlane
@@ -27,6 +28,7 @@ class Desired:
     no_store: why no DataStore could be chosen for it, "" when it has one.
     held: keep it asleep whatever the definition says, because its data is being replaced.
     rollout_now: apply template differences that come from a newer engine, instead of deferring them.
+    budgets: what was found of its data just now; None: what status says was found last.
     """
 
     tenant: TenantControlPlane
@@ -36,6 +38,7 @@ class Desired:
     body: Json | None = field(default=None, repr=False)
     no_store: str = ""
     held: bool = False
+    budgets: tuple[DataBudget, ...] | None = None
 
     @property
     def applied(self) -> Json:
@@ -177,6 +180,11 @@ class Observed:
 
 def _merged(before: Mapping[ObjectRef, Json], changed: Mapping[ObjectRef, Json | None]) -> dict[ObjectRef, Json]:
     return {ref: obj for ref, obj in {**before, **changed}.items() if obj is not None}
+
+
+def budgets_of(desired: Desired, observed: Observed) -> tuple[DataBudget, ...]:
+    """What is known of the data of a tenant that has a budget."""
+    return data_budget.recorded(observed.status) if desired.budgets is None else desired.budgets
 
 
 def secret_record(observed: Observed, name: str) -> Json | None:

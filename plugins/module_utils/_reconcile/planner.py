@@ -18,6 +18,7 @@ from typing import Final
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api import names
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.addresses import host_port, is_address
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.data_budget import is_limited
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import KAMAJI_API_VERSION, Json, ObjectRef
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.tenant_control_plane import DEFAULT_REPLICAS, KIND
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.unknown import has_unknown
@@ -50,7 +51,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.field
     without_manager,
 )
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.finalizers import hold
-from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.observed import Desired, Observed
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.observed import Desired, Observed, budgets_of
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.plan import (
     MISSING,
     Action,
@@ -261,7 +262,7 @@ class _Planner:
         """What asks the reference's operator about each write in the tenant goes, once our policy is there: nothing slips through."""
         live = self.observed.tenant or {}
         found = [reference for reference in REFERENCE_GUARDS if reference in live]
-        for body in write_permissions(self.desired.tenant) if found else ():
+        for body in write_permissions(self.desired.tenant, over_budget=self._over_budget) if found else ():
             yield from self._apply(body, live.get(ObjectRef.of(body)), Stage.TAKE_OVER, Cluster.TENANT)
         for reference in found:
             change = self._delete(reference, Cluster.TENANT)
@@ -366,7 +367,12 @@ class _Planner:
             advertise_address=self.facts.advertise_address,
             tunnel_host=self.facts.tunnel_host,
             image_pull_b64=base64.b64encode(pull.config).decode() if pull and pull.config else "",
+            over_budget=self._over_budget,
         )
+
+    @property
+    def _over_budget(self) -> bool:
+        return is_limited(budgets_of(self.desired, self.observed))
 
     def _apply(
         self,

@@ -42,3 +42,11 @@ class GeneratorStage(IntEnum):
     RESOURCE = 0
     SECRETS = 10
     RELEASE = 20
+
+
+class LimitStage(IntEnum):
+    """Stages of limiting a tenant's writing, or of lifting the limit: what is limited is always recorded."""
+
+    RECORD = 0
+    POLICY = 10
+    RECORD_LIFTED = 20

@@ -5,20 +5,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from ansible_collections.hosted.kubernetes.plugins.module_utils._api import names
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api import data_budget, names
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.addresses import host_port
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.data_budget import DataBudget
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.datastore import ETCD
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.unknown import has_unknown
 from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.management import common
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile import encryption
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.facts import derive, endpoint
-from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.observed import Desired, Observed
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.observed import Desired, Observed, budgets_of
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.plan import Plan
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.secret_plan import secret_specs
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.secrets import (
@@ -82,6 +83,15 @@ def condition(before: list[Json], kind: str, *, true: bool, reason: str, message
     return {**wanted, "lastTransitionTime": same.get("lastTransitionTime") or time_text(now)}
 
 
+def budget_conditions(before: list[Json], budgets: Sequence[DataBudget], now: datetime) -> list[Json]:
+    """The condition of a tenant that has a budget; none of one that has none. before: all conditions as recorded."""
+    found = data_budget.condition(budgets)
+    if found is None:
+        return []
+    holds, reason, message = found
+    return [condition(before, data_budget.CONDITION, true=holds, reason=reason, message=message, now=now)]
+
+
 def merge_patch(before: Json, after: Json) -> Json:
     """The JSON merge patch (RFC 7386) from one object to another; {} when they are equal."""
     patch: Json = dict.fromkeys(key for key in before if key not in after)
@@ -125,6 +135,7 @@ class _Builder:
                 "encryption": self._encryption(),
                 "secrets": self._records(),
                 "dataStores": self._stores() or None,
+                "dataStoreBudgets": data_budget.to_status(self._budgets),
                 "deferred": [path for item in self.plan.deferred for path in item.paths()] or None,
             },
         }
@@ -137,7 +148,7 @@ class _Builder:
         if not deployment.get("status", {}).get("readyReplicas"):
             return "NotReady" if self._installed() else "Provisioning"
         if self.ready():
-            return "WriteLimited" if self.desired.tenant.write_permissions else "Ready"
+            return "WriteLimited" if self.desired.tenant.write_permissions or data_budget.is_limited(self._budgets) else "Ready"
         installed = self._recorded("kubernetesResources", "version", "version")
         if installed and installed != self.desired.tenant.version:
             return "Upgrading"
@@ -275,7 +286,12 @@ class _Builder:
             self._condition("Ready", ready, "Ready" if ready else "NotReady", self.health.message or left),
             self._condition("Exposed", self.health.exposed, "Answers" if self.health.exposed else "NoAnswer", ""),
             self._condition("Deferred", deferred, "NewerEngine" if deferred else "UpToDate", ""),
+            *budget_conditions(self.observed.status.get("conditions") or [], self._budgets, self.now),
         ]
+
+    @property
+    def _budgets(self) -> tuple[DataBudget, ...]:
+        return budgets_of(self.desired, self.observed)
 
     def _condition(self, kind: str, true: bool, reason: str, message: str) -> Json:
         before: list[Json] = self.observed.status.get("conditions") or []

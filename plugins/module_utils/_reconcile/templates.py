@@ -68,6 +68,7 @@ _OUTSIDE_PODS: Final = (
     ("networkProfile", "dnsServiceIPs"),
     ("networkProfile", "certSANs"),
     ("writePermissions",),
+    ("dataStoreBudget",),
 )
 _SWITCHES: Final = frozenset({"konnectivity"})
 # How the reference marks in its pods which content of Secrets they have read.

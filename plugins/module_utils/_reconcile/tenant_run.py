@@ -61,7 +61,8 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.tenan
 _PAUSE_S: Final = 0.5
 _MOST_STEPS: Final = 8
 _AUTHORITIES: Final = (names.CA, names.FRONT_PROXY_CA, names.SERVICE_ACCOUNT)
-_KUBECONFIG_KEY: Final = "super-admin.svc"
+ADMINISTRATOR_KEY: Final = "super-admin.svc"
+"""Of the Secret with the administrators' kubeconfigs: the one the engine itself uses."""
 
 
 @dataclass(frozen=True)
@@ -488,9 +489,9 @@ class TenantRun:
             if state.data is None:
                 self.observed = read_secrets(self.context.client, self.observed, self._key, [name])
                 state = self.observed.secrets[name]
-            kubeconfig = (state.data or {}).get(_KUBECONFIG_KEY)
+            kubeconfig = (state.data or {}).get(ADMINISTRATOR_KEY)
             if kubeconfig is None:
-                raise HostedKubernetesError(f"TenantControlPlane {self.desired.tenant.key}: Secret {name} has no {_KUBECONFIG_KEY}")
+                raise HostedKubernetesError(f"TenantControlPlane {self.desired.tenant.key}: Secret {name} has no {ADMINISTRATOR_KEY}")
             new = bool(self.outcome.changes)
             self._access = TenantAccess(self.context.client, self.desired.tenant, kubeconfig, self._endpoint(), new=new)
             self._inside = self._stack.enter_context(self._access)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import http.server
 import os
 import secrets
@@ -24,7 +25,7 @@ import pytest
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._backup.errors import BackupError
 from ansible_collections.hosted.kubernetes.plugins.module_utils._backup.s3 import PART_BYTES, Bucket, S3Target
-from ansible_collections.hosted.kubernetes.plugins.modules import tenant_backup, tenant_restore
+from ansible_collections.hosted.kubernetes.plugins.modules import datastore_snapshot, tenant_backup, tenant_restore
 from ansible_collections.hosted.kubernetes.tests.support.backups import backup_request, content, fill, fingerprint, key_file, run_backup
 from ansible_collections.hosted.kubernetes.tests.support.certificates import Authority
 from ansible_collections.hosted.kubernetes.tests.support.modules import ModuleFailedError, run_module
@@ -331,6 +332,32 @@ def test_playbooks(place: Place, made: Tenant) -> None:
     done = run_playbook("hosted.kubernetes.tenant_restore", **variables, **extra)
     assert (done.status, done.changed) == (0, 1), done.output
     assert len(content(made.ground.driver, made.isolation)) == 450
+
+
+def test_a_snapshot_of_a_whole_store(place: Place, made: Tenant) -> None:
+    """Beside backups of tenants in the same folder, each with a retention of its own; what a killed run has sent is removed."""
+    store = made.ground.store
+    place.backup(made)
+    begin(place.target(), f"{store}_20260101T000000Z.snapshot.db")
+    write(place.target(), f"{store}_20260102T000000Z.snapshot.db", b"older")
+    variables: dict[str, Any] = {
+        "datastore_kubeconfig": str(made.ground.kubeconfig),
+        "datastore_snapshot_names": store,
+        "datastore_snapshot_keep": 1,
+        **{f"datastore_snapshot_s3_{option}": value for option, value in place.s3.items()},
+    }
+    done = run_playbook("hosted.kubernetes.datastore_snapshot", "-vvv", **variables)
+    assert done.status == 0, done.output
+    assert ROOT[1] not in done.output
+    assert place.server.uploads(place.bucket) == []
+    (backup, snapshot) = sorted(place.target().names(), key=lambda name: name.endswith(".snapshot.db"))
+    assert backup.endswith(".hkbackup")
+    with place.target().open(snapshot) as source:
+        content_of = source.read(1 << 30)
+    assert hashlib.sha256(content_of[:-32]).digest() == content_of[-32:]
+    options = {"kubeconfig": str(made.ground.kubeconfig), "name": store, "s3": {**place.s3, "endpoint": "http://127.0.0.1:1"}}
+    with pytest.raises(ModuleFailedError, match=r"sends backups in plain text, .*; use https://$"):
+        run_module(datastore_snapshot.main, options)
 
 
 # Faults

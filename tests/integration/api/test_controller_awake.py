@@ -5,9 +5,6 @@
 
 from __future__ import annotations
 
-import base64
-import contextlib
-import socket
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -15,14 +12,11 @@ from typing import Final
 
 import pytest
 
-from ansible_collections.hosted.kubernetes.plugins.module_utils._api import names
-from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json, resource_of
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import resource_of
 from ansible_collections.hosted.kubernetes.plugins.module_utils._controller.controller import Controller
-from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.client import Client
-from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.connection import client_from_kubeconfig
-from ansible_collections.hosted.kubernetes.tests.support.control_plane import api_server_of
+from ansible_collections.hosted.kubernetes.tests.support.awake import own_address, pod_of, say_ready
 from ansible_collections.hosted.kubernetes.tests.support.controllers import condition, create, eventually, options_of, phase, running_here
-from ansible_collections.hosted.kubernetes.tests.support.processes import free_ports, running
+from ansible_collections.hosted.kubernetes.tests.support.processes import free_ports
 from ansible_collections.hosted.kubernetes.tests.support.tenants import Ground, Tenant
 
 AWAKE: Final = {"controlPlane.deployment.replicas": 1, "addons": None}
@@ -41,52 +35,6 @@ def controller(ground: Ground, home: Tenant) -> Iterator[Controller]:
     options = options_of(home.namespace, workers=1, max_starting=1, resync=timedelta(seconds=5))
     with running_here(ground.kubeconfig, options) as controller:
         yield controller
-
-
-def own_address() -> str:
-    """An address of this host that is no loopback one, which Endpoints may not have. Nothing is sent."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.connect(("198.51.100.1", 9))
-        return str(probe.getsockname()[0])
-
-
-def contents(tenant: Tenant) -> dict[str, dict[str, bytes]]:
-    """name → key → content of its Secrets and ConfigMaps."""
-
-    def items(kind: str) -> list[Json]:
-        return tenant.ground.client.list(resource_of(kind), namespace=tenant.namespace).items
-
-    found = {item["metadata"]["name"]: {key: base64.b64decode(text) for key, text in item["data"].items()} for item in items("Secret")}
-    texts = {item["metadata"]["name"]: {key: text.encode() for key, text in item["data"].items()} for item in items("ConfigMap")}
-    return {**texts, **found}
-
-
-def say_ready(tenant: Tenant, ready: int) -> None:
-    """As the controllers of Deployments and the kubelet do."""
-    generation = tenant.live("Deployment")["metadata"]["generation"]
-    status = {"observedGeneration": generation, "replicas": 1, "updatedReplicas": 1, "readyReplicas": ready, "availableReplicas": ready}
-    tenant.patch("Deployment", {"status": status}, subresource="status")
-
-
-@contextlib.contextmanager
-def pod_of(tenant: Tenant, bundle: Path, directory: Path) -> Iterator[Client]:
-    """Its API server as a process of this host, with a client for it; the Deployment is ready inside the block."""
-    port = tenant.live("Deployment")["spec"]["template"]["spec"]["containers"][0]["ports"][0]["containerPort"]
-    argv = api_server_of(tenant.live("Deployment"), contents(tenant), bundle, directory)
-    kubeconfig = contents(tenant)[tenant.name + names.ADMIN_KUBECONFIG]["super-admin.svc"]
-    server = f"https://{tenant.name}.{tenant.namespace}.svc:{port}"
-    with client_from_kubeconfig(kubeconfig, server=server, resolve_to=("127.0.0.1", port)) as inside:
-
-        def is_ready() -> bool:
-            with contextlib.suppress(Exception):
-                return inside.get_raw("/readyz") == "ok"
-            return False
-
-        with running(argv, directory / "tenant.log", is_ready) as process:
-            say_ready(tenant, 1)
-            yield inside
-            # It would serve for some seconds more, as it is told to.
-            process.kill()
 
 
 def test_a_tenant_wakes_and_is_kept_inside_too(home: Tenant, controller: Controller, bundle: Path, tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.tenan
 )
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.fields import diff
 from ansible_collections.hosted.kubernetes.tests.support.apiserver import ApiServer, RequestError
+from ansible_collections.hosted.kubernetes.tests.support.node_requests import serving_request
 from ansible_collections.hosted.kubernetes.tests.support.tenant_cases import definition
 from ansible_collections.hosted.kubernetes.tests.support.tenants import Ground
 
@@ -112,9 +113,9 @@ def world(api_server: ApiServer, administrator: ApiServer) -> World:
 
 
 @contextmanager
-def limited(ground: Ground, world: World, *fields: str) -> Iterator[None]:
-    """The policy for these fields of spec.writePermissions in force; gone afterwards."""
-    bodies = write_permissions(parse(definition({f"writePermissions.{field}": True for field in fields})))
+def limited(ground: Ground, world: World, *fields: str, over_budget: bool = False) -> Iterator[None]:
+    """The policy for these fields of spec.writePermissions, or of a data budget that is used up, in force; gone afterwards."""
+    bodies = write_permissions(parse(definition({f"writePermissions.{field}": True for field in fields})), over_budget=over_budget)
     for body in bodies:
         ground.client.apply(body, field_manager=names.FIELD_MANAGER, force=True)
     probes: dict[str, Callable[[], bool]] = {
@@ -123,7 +124,8 @@ def limited(ground: Ground, world: World, *fields: str) -> Iterator[None]:
         DELETION: lambda: world.deletes(f"{world.maps}/there"),
     }
     try:
-        _until(lambda: not any(probes[field]() for field in fields), "the policy is in force")
+        refused = (CREATION, UPDATE) if over_budget else fields
+        _until(lambda: not any(probes[field]() for field in refused), "the policy is in force")
         yield
     finally:
         for ref in (BINDING, POLICY):
@@ -140,7 +142,9 @@ def _until(holds: Callable[[], bool], what: str) -> None:
 
 def test_what_is_applied_is_kept_as_it_is(ground: Ground) -> None:
     """Otherwise every run would find a difference."""
-    for body in write_permissions(parse(definition({"writePermissions": {CREATION: True, UPDATE: True, DELETION: True}}))):
+    for body in write_permissions(
+        parse(definition({"writePermissions": {CREATION: True, UPDATE: True, DELETION: True}})), over_budget=True
+    ):
         live = ground.client.apply(body, field_manager=names.FIELD_MANAGER, force=True)
         assert list(diff(body, live, names.FIELD_MANAGER)) == []
         assert ground.client.delete(resource_of(ObjectRef.of(body).kind), ObjectRef.of(body).name)
@@ -182,3 +186,32 @@ def test_what_stays_free(ground: Ground, world: World, api_server: ApiServer) ->
         assert masters.creates(world.maps), "the engine keeps what belongs to the control plane"
         assert masters.changes(f"{world.maps}/there")
         assert masters.deletes(f"{world.maps}/there")
+
+
+def test_a_tenant_over_its_budget_goes_on_running(ground: Ground, world: World, api_server: ApiServer) -> None:
+    """People write nothing new; controllers, kubelets and holders of leases do what keeps it alive, and everybody may delete."""
+
+    def as_user(name: str, *groups: str) -> World:
+        # The server's RBAC is not what is tested: these groups may do everything here.
+        return replace(world, server=replace(api_server, admin=api_server.authority.client(name, ("test-administrators", *groups))))
+
+    controller = as_user("system:serviceaccount:kube-system:replicaset-controller", "system:serviceaccounts:kube-system")
+    kubelet = as_user(f"system:node:{world.node}", "system:nodes")
+    request = {"spec": serving_request(world.node, [world.node])["spec"]}
+    requests = "/apis/certificates.k8s.io/v1/certificatesigningrequests"
+    with limited(ground, world, over_budget=True):
+        assert not world.creates(world.maps)
+        assert not world.changes(f"{world.maps}/there")
+        assert not world.changes(f"{world.deployment}/scale", {"spec": {"replicas": 3}})
+        assert not world.creates(LEASES.format(world.namespace))
+        assert not world.creates(requests, **request)
+        assert world.changes(f"{LEASES.format(world.namespace)}/there")
+        assert world.deletes(f"{world.maps}/there")
+        assert world.deletes(f"/api/v1/namespaces/{world.namespace}")
+        eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "work", "namespace": world.namespace}}
+        assert world.allows("POST", f"{world.pod}/eviction", eviction)
+        assert world.creates("/api/v1/namespaces/kube-system/configmaps")
+        assert controller.creates(world.maps)
+        assert controller.changes(f"{world.maps}/there")
+        assert kubelet.creates(requests, **request)
+        assert not kubelet.creates(world.maps)

@@ -19,6 +19,7 @@ class TenantInputs:
     advertise_address: the IP address behind Service default/kubernetes.
     tunnel_host: where konnectivity is published, when that is not where the API server is.
     image_pull_b64: base64 of the Docker configuration with which the addons' images are pulled.
+    over_budget: whether the tenant's data has used up its budget.
     """
 
     endpoint_host: str
@@ -27,6 +28,7 @@ class TenantInputs:
     advertise_address: str
     tunnel_host: str = ""
     image_pull_b64: str = field(default="", repr=False)
+    over_budget: bool = False
 
     @property
     def endpoint(self) -> str:

@@ -66,5 +66,5 @@ def objects(tenant: TenantControlPlane, inputs: TenantInputs) -> list[Json]:
         *konnectivity(tenant, inputs),
         *kube_proxy(tenant, inputs),
         *coredns(tenant),
-        *write_permissions(tenant),
+        *write_permissions(tenant, over_budget=inputs.over_budget),
     ]

@@ -198,6 +198,7 @@ def test_capacity_is_read() -> None:
         ({"latencyMilliseconds": 0}, "spec.capacity.latencyMilliseconds 0 is not a whole number from 1 to 60000"),
         ({"size": "much"}, 'spec.capacity.size "much" is not a size; write for example 4Gi'),
         ({"tenant": 1}, "spec.capacity.tenant is not a field; did you mean tenants?"),
+        ({"tenantBudget": "10k"}, 'spec.capacity.tenantBudget "10k" is no budget; write a size of 1Mi or more, for example 512Mi'),
     ],
 )
 def test_capacity_that_says_nothing_is_refused(capacity: dict[str, Any], message: str) -> None:

@@ -31,6 +31,20 @@ def test_whose_backup_it_is() -> None:
     assert target.tenant_of("notes.txt") is None
 
 
+def test_snapshots_of_stores_have_names_of_their_own() -> None:
+    name = "default_20261128T050009Z.snapshot.db"
+    assert target.snapshot_name("default", NOW) == name
+    assert target.is_name(name)
+    assert target.tenant_of(name) is None
+    assert {target.series_of(item) for item in (name, "default_20261129T050009Z.snapshot.db")} == {"store default"}
+    assert target.series_of(NAME) == "tenant team-a/acme"
+    assert target.series_of("notes.txt") is None
+    older = "default_20251128T050009Z.snapshot.db"
+    others = ["default-2_20241128T050009Z.snapshot.db", NAME, "default_notes.snapshot.db"]
+    assert target.of_store([name, *others, older], "default") == [older, name]
+    assert target.of_tenant([name, *others, older], "team-a", "acme") == [NAME]
+
+
 @pytest.mark.parametrize(("keep", "gone"), [(0, []), (1, ["1", "2"]), (2, ["1"]), (3, []), (9, [])])
 def test_retention_counts_each_tenant_alone(keep: int, gone: list[str]) -> None:
     own = {number: f"team-a_acme_2026112{number}T050009Z.hkbackup" for number in "123"}

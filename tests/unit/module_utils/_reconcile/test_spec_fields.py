@@ -125,6 +125,7 @@ ELSEWHERE: Final = {
     "dataStore": "test_planner.py: another one is refused",
     "dataStoreSelector__matchLabels": "tests/integration/api/test_placement.py: the choice among stores",
     "dataStoreSelector__matchExpressions": "test_labels.py: as with every selector",
+    "dataStoreBudget": "tests/integration/api/test_datastore_budget.py: once it was measured",
     "kubernetes__version": "test_upgrade.py",
     "addons__imagePullSecrets": "tests/integration/cluster/test_tenants.py: Secrets of the user's",
     "certificates__keyAlgorithm": "test_secret_plan.py: keys that are made from then on",

@@ -12,6 +12,7 @@ from typing import Any, Final
 import pytest
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api import names
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.data_budget import DataBudget
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.facts import derive
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.fields import FieldChange
@@ -348,3 +349,15 @@ def test_endpoint_is_left_out_while_it_is_not_known() -> None:
 )
 def test_merge_patch(before: Json, after: Json, patch: Json) -> None:
     assert merge_patch(before, after) == patch
+
+
+@pytest.mark.parametrize(("limited", "phase", "reason"), [(False, "Ready", "NearlyUsedUp"), (True, "WriteLimited", "UsedUp")])
+def test_a_data_budget(limited: bool, phase: str, reason: str) -> None:
+    budget = DataBudget("default", 1 << 30, 95, limited)
+    wanted, observed = running()
+    found = status(replace(wanted, budgets=(budget,)), observed, UP, left=Plan())
+    assert found["kubernetesResources"]["version"]["status"] == phase
+    assert found["hosted"]["dataStoreBudgets"] == [budget.to_status()]
+    assert conditions(found)["WithinBudget"][:2] == ("False", reason)
+    kept = status(wanted, replace(observed, resource={**(observed.resource or {}), "status": found}), UP, left=Plan())
+    assert merge_patch(found, kept) == {}, "who does not measure keeps what was found"
