@@ -48,6 +48,11 @@ class EtcdData:
             revision = revision or page.header.revision
             yield Page(revision, _records(page, start, leases))
 
+    def start(self, isolation: Isolation, beyond: int) -> int:
+        key, end = key_range(isolation.schema)
+        revision: int = self._driver.call("Range", key=key, range_end=end, count_only=True).header.revision
+        return revision
+
     def compare(self, isolation: Isolation, records: Iterable[Record]) -> Replaced:
         return tally(differences(records, self._present(isolation)))
 

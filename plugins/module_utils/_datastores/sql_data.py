@@ -134,6 +134,13 @@ class SqlData:
             with closing(read_ahead(table.pages())) as pages:
                 yield from (Page(revision, iter(page)) for page in pages)
 
+    def start(self, isolation: Isolation, beyond: int) -> int:
+        newest = 0
+        if self._driver.has_database(isolation):
+            with self._open(isolation) as table:
+                newest = table.begin() if table.exists() else 0
+        return newest or _ahead(beyond)
+
     def compare(self, isolation: Isolation, records: Iterable[Record]) -> Replaced:
         wanted = self._checked(records)
         if not self._driver.has_database(isolation):
@@ -143,7 +150,7 @@ class SqlData:
 
     def replace(self, isolation: Isolation, records: Iterable[Record], *, beyond: int = 0) -> Replaced:
         with self._open(isolation) as table:
-            table.prepare(beyond + AHEAD if beyond else 0)
+            table.prepare(_ahead(beyond))
             batch = Batch(table.write, len(PREFIX) + _OVERHEAD_BYTES, self._guard, self._after_batch)
             with self._open(isolation) as other, closing(self._present(other, isolation)) as present:
                 done = tally(differences(self._checked(records), present), batch)
@@ -202,3 +209,8 @@ class SqlData:
             ) from error
         with closing(table):
             yield table
+
+
+def _ahead(beyond: int) -> int:
+    """What the revisions of a new table begin after. Pure."""
+    return beyond + AHEAD if beyond else 0

@@ -217,6 +217,10 @@ class SqlDriver(ABC):
         return self._administration.run(doing, query, arguments, ignore=ignore)
 
     @abstractmethod
+    def observe(self, isolations: Sequence[Isolation], *, detailed: bool = False, keys: bool = False) -> dict[str, driver.IsolationState]:
+        """As driver.Driver has it."""
+
+    @abstractmethod
     def has_database(self, isolation: Isolation) -> bool:
         """Whether the database of a share exists, whoever made it; the server's catalog is asked, not the database."""
 

@@ -68,6 +68,9 @@ class TenantData(Protocol):
         Raises DatastoreCompactedError when the store drops that moment meanwhile: begin again. Raises DatastoreError.
         """
 
+    def start(self, isolation: Isolation, beyond: int) -> int:
+        """Return the revision after which replace() would write now. beyond: as given to that."""
+
     def compare(self, isolation: Isolation, records: Iterable[Record]) -> Replaced:
         """Say what replace() would do now. records: in the order of their keys.
 

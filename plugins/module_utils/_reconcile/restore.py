@@ -223,6 +223,10 @@ class _Restore:
     def _as_new(self, definition: Json, seen: Seen, store: OpenStore) -> Json:
         has_namespace = self._client.get(resource_of("Namespace"), self._wanted.namespace) is not None
         own = restore_plan.plan_new(self._wanted, seen, has_namespace=has_namespace)
+        start = data_of(store.driver).start(self._isolation(seen.share, store), self._wanted.summary.revision)
+        lag = restore_plan.lag(self._wanted, seen, start)
+        if lag:
+            self._settings.say(lag)
         if self._settings.check:
             return self._result(own, self._present(Desired(parse(definition), renew_before=self._request.renew_before)))
         if not has_namespace:

@@ -198,6 +198,20 @@ def _misfits(wanted: Wanted, seen: Seen) -> Iterator[str]:
         yield _taken(seen.share, f'holds {seen.keys} keys under "{seen.share.schema}" that belong')
 
 
+def lag(wanted: Wanted, seen: Seen, start: int) -> str | None:
+    """What the user must know when a new tenant's revisions are lower than those its clients have seen; None when they are not.
+
+    start: the revision after which its keys are written.
+    """
+    before = wanted.summary.revision
+    if start >= before:
+        return None
+    return (
+        f"{KIND} {wanted.key}: revisions of DataStore {seen.share.store} are at {start}, those of the backup at {before}; programs that were connected "
+        "to the tenant then, such as kubelets, may wait for changes that have been: restart them once it is ready"
+    )
+
+
 def taken(wanted: Wanted, share: Share, what: str) -> InvalidError:
     """The error that a share is which belongs to nobody. what: is there; completes "DataStore …" up to "belong"."""
     return InvalidError(f"{KIND} {wanted.key}: {_taken(share, what)}")

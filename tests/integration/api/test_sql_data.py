@@ -33,7 +33,6 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.etcd
 from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.mysql import MysqlDriver
 from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.postgresql import PostgresqlDriver
 from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.sql_data import AHEAD
-from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.sql_driver import SqlDriver
 from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.tenant_data import Replaced
 from ansible_collections.hosted.kubernetes.tests.support.backups import content, fill, records
 from ansible_collections.hosted.kubernetes.tests.support.bundle import COLLECTION
@@ -41,6 +40,9 @@ from ansible_collections.hosted.kubernetes.tests.support.databases import KINDS,
 from ansible_collections.hosted.kubernetes.tests.support.etcd import Etcd
 from ansible_collections.hosted.kubernetes.tests.support.kine import running_kine
 from ansible_collections.hosted.kubernetes.tests.support.tenants import open_driver
+
+AnyDriver = PostgresqlDriver | MysqlDriver
+BOTH = (PostgresqlDriver, MysqlDriver)
 
 
 @pytest.fixture(scope="module", params=[*KINDS])
@@ -50,13 +52,13 @@ def database(request: pytest.FixtureRequest) -> Iterator[Database]:
 
 
 @pytest.fixture(scope="module")
-def driver(database: Database) -> Iterator[SqlDriver]:
+def driver(database: Database) -> Iterator[AnyDriver]:
     with database.driver() as found:
-        assert isinstance(found, SqlDriver)
+        assert isinstance(found, BOTH)
         yield found
 
 
-def new_share(driver: SqlDriver) -> Isolation:
+def new_share(driver: AnyDriver) -> Isolation:
     name = f"tenants_{secrets.token_hex(4)}"
     found = Isolation(name, name, secrets.token_urlsafe(24))
     for part in driver.parts:
@@ -65,7 +67,7 @@ def new_share(driver: SqlDriver) -> Isolation:
 
 
 @contextlib.contextmanager
-def some_share(driver: SqlDriver) -> Iterator[Isolation]:
+def some_share(driver: AnyDriver) -> Iterator[Isolation]:
     found = new_share(driver)
     yield found
     for part in driver.purge_parts:
@@ -73,20 +75,20 @@ def some_share(driver: SqlDriver) -> Iterator[Isolation]:
 
 
 @pytest.fixture
-def share(driver: SqlDriver) -> Iterator[Isolation]:
+def share(driver: AnyDriver) -> Iterator[Isolation]:
     """A share as the engine makes it: no kine has been there yet."""
     with some_share(driver) as found:
         yield found
 
 
-def ask(driver: SqlDriver, share: Isolation, query: str) -> list[Any]:
+def ask(driver: AnyDriver, share: Isolation, query: str) -> list[Any]:
     """Rows, seen by the tenant's user."""
     with contextlib.closing(driver.open_share(share)) as session, session.cursor() as cursor:
         cursor.execute(query.replace("kine", "public.kine" if isinstance(driver, PostgresqlDriver) else "kine"))
         return list(cursor.fetchall()) if cursor.description else []
 
 
-def newest(driver: SqlDriver, share: Isolation) -> int:
+def newest(driver: AnyDriver, share: Isolation) -> int:
     return int(ask(driver, share, "SELECT MAX(id) FROM kine")[0][0])
 
 
@@ -94,7 +96,7 @@ def names(found: list[Record]) -> list[tuple[str, bytes]]:
     return [(f"/registry/{item.key.decode()}", item.value) for item in found]
 
 
-def test_nothing(driver: SqlDriver, share: Isolation) -> None:
+def test_nothing(driver: AnyDriver, share: Isolation) -> None:
     assert content(driver, share) == []
     assert data_of(driver).count(share) == 0
     assert data_of(driver).compare(share, records(3)) == Replaced(put=3)
@@ -102,13 +104,13 @@ def test_nothing(driver: SqlDriver, share: Isolation) -> None:
     assert content(driver, share) == []
 
 
-def test_a_share_that_does_not_exist(driver: SqlDriver) -> None:
+def test_a_share_that_does_not_exist(driver: AnyDriver) -> None:
     missing = Isolation("tenants_missing", "tenants_missing")
     assert data_of(driver).count(missing) == 0
     assert data_of(driver).compare(missing, records(3)) == Replaced(put=3)
 
 
-def test_what_kine_wrote_is_read(database: Database, driver: SqlDriver, share: Isolation, bundle: Path) -> None:
+def test_what_kine_wrote_is_read(database: Database, driver: AnyDriver, share: Isolation, bundle: Path) -> None:
     """Its newest value of each key, not what it has for itself, in the order of bytes."""
     with running_kine(database, share, bundle) as kine:
         for name in ("b", "a-b", "a", "a_b", "C/d", "a/c"):
@@ -132,7 +134,7 @@ def test_what_kine_wrote_is_read(database: Database, driver: SqlDriver, share: I
     assert data_of(driver).replace(share, wanted) == Replaced(kept=len(wanted)), "as it sleeps, too"
 
 
-def test_all_pages_are_of_one_moment(database: Database, driver: SqlDriver, share: Isolation, bundle: Path) -> None:
+def test_all_pages_are_of_one_moment(database: Database, driver: AnyDriver, share: Isolation, bundle: Path) -> None:
     """While kine writes, and drops what it replaced."""
     before = fill(driver, share, 1200, size=6000)
     with running_kine(database, share, bundle) as kine:
@@ -157,7 +159,7 @@ def test_all_pages_are_of_one_moment(database: Database, driver: SqlDriver, shar
         assert len(content(driver, share)) == 1200
 
 
-def test_a_reading_that_is_given_up(driver: SqlDriver, share: Isolation) -> None:
+def test_a_reading_that_is_given_up(driver: AnyDriver, share: Isolation) -> None:
     fill(driver, share, 1200, size=6000)
     pages = data_of(driver).read(share)
     for _page in range(2):
@@ -168,7 +170,7 @@ def test_a_reading_that_is_given_up(driver: SqlDriver, share: Isolation) -> None
     assert len(content(driver, share)) == 1200
 
 
-def test_kine_serves_what_was_restored(database: Database, driver: SqlDriver, share: Isolation, bundle: Path) -> None:
+def test_kine_serves_what_was_restored(database: Database, driver: AnyDriver, share: Isolation, bundle: Path) -> None:
     wanted = [*records(250), Record(b"registry/zz-event", b"soon gone", 6)]
     assert data_of(driver).replace(share, wanted, beyond=5000) == Replaced(put=251)
     with running_kine(database, share, bundle) as kine:
@@ -192,7 +194,7 @@ def test_kine_serves_what_was_restored(database: Database, driver: SqlDriver, sh
         assert [item.before for item in events[:2]] == [first.value, second.value]
 
 
-def test_back_to_what_it_was(database: Database, driver: SqlDriver, share: Isolation, bundle: Path) -> None:
+def test_back_to_what_it_was(database: Database, driver: AnyDriver, share: Isolation, bundle: Path) -> None:
     """Rows as kine would have written them, so that a watch that missed the restore is told of it."""
     with running_kine(database, share, bundle) as kine:
         for name in "abc":
@@ -229,14 +231,14 @@ def test_back_to_what_it_was(database: Database, driver: SqlDriver, share: Isola
         assert kine.watch(after + 1, 1)[-1].revision == after + 1, "no revision is left out"
 
 
-def test_large_values(driver: SqlDriver, share: Isolation) -> None:
+def test_large_values(driver: AnyDriver, share: Isolation) -> None:
     """Each larger than a batch is; together more than a page holds."""
     given = [Record(b"registry/%03d" % number, secrets.token_bytes(1_400_000)) for number in range(12)]
     assert data_of(driver).replace(share, given).put == 12
     assert content(driver, share) == given
 
 
-def test_neighbours_are_not_touched(driver: SqlDriver, share: Isolation) -> None:
+def test_neighbours_are_not_touched(driver: AnyDriver, share: Isolation) -> None:
     with some_share(driver) as neighbour:
         fill(driver, neighbour, 300, seed=2)
         before = ask(driver, neighbour, "SELECT * FROM kine ORDER BY id")
@@ -246,7 +248,7 @@ def test_neighbours_are_not_touched(driver: SqlDriver, share: Isolation) -> None
         assert ask(driver, neighbour, "SELECT * FROM kine ORDER BY id") == before
 
 
-def test_names_that_one_server_tells_apart(driver: SqlDriver, share: Isolation) -> None:
+def test_names_that_one_server_tells_apart(driver: AnyDriver, share: Isolation) -> None:
     """PostgreSQL does, MySQL does not: there nothing is written."""
     cases = (
         (
@@ -271,7 +273,7 @@ def test_names_that_one_server_tells_apart(driver: SqlDriver, share: Isolation) 
 
 @pytest.mark.parametrize(("before", "after"), [(b"roles/Admin", b"roles/admin"), (b"roles/admin", b"roles/Admin")])
 def test_other_capitals_than_before(
-    database: Database, driver: SqlDriver, share: Isolation, bundle: Path, before: bytes, after: bytes
+    database: Database, driver: AnyDriver, share: Isolation, bundle: Path, before: bytes, after: bytes
 ) -> None:
     data_of(driver).replace(share, [Record(before, b"1")])
     data_of(driver).replace(share, [Record(after, b"2")])
@@ -280,7 +282,7 @@ def test_other_capitals_than_before(
         assert [(key.name, key.value) for key in kine.keys()[1]] == [(f"/registry/{after.decode()}", b"2")]
 
 
-def test_keys_elsewhere_are_told(database: Database, driver: SqlDriver, share: Isolation, bundle: Path) -> None:
+def test_keys_elsewhere_are_told(database: Database, driver: AnyDriver, share: Isolation, bundle: Path) -> None:
     with running_kine(database, share, bundle) as kine:
         kine.put("/other/pods/web", "value")
     for work in (lambda: list(data_of(driver).read(share)), lambda: data_of(driver).replace(share, [])):
@@ -288,7 +290,7 @@ def test_keys_elsewhere_are_told(database: Database, driver: SqlDriver, share: I
             work()
 
 
-def test_stopped_before_the_next_batch(driver: SqlDriver, share: Isolation) -> None:
+def test_stopped_before_the_next_batch(driver: AnyDriver, share: Isolation) -> None:
     def guard() -> None:
         raise RuntimeError("lost")
 
@@ -298,7 +300,7 @@ def test_stopped_before_the_next_batch(driver: SqlDriver, share: Isolation) -> N
 
 
 @pytest.mark.parametrize("batches", [1, 4])
-def test_killed_in_the_middle(database: Database, driver: SqlDriver, share: Isolation, batches: int) -> None:
+def test_killed_in_the_middle(database: Database, driver: AnyDriver, share: Isolation, batches: int) -> None:
     """The next call writes what is missing, and no more."""
     fill(driver, share, 600, seed=2)
     context = multiprocessing.get_context("forkserver")
@@ -324,7 +326,7 @@ def die(batches: int, number: int) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def test_another_password(driver: SqlDriver, share: Isolation) -> None:
+def test_another_password(driver: AnyDriver, share: Isolation) -> None:
     other = replace(share, password="another one")
     assert data_of(driver).count(other) is None
     for work in (lambda: list(data_of(driver).read(other)), lambda: data_of(driver).replace(other, [])):
@@ -341,7 +343,7 @@ def test_another_password(driver: SqlDriver, share: Isolation) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_database_that_ends_in_the_middle(kind: str) -> None:
     with running_database(kind) as database, database.driver() as driver:
-        assert isinstance(driver, SqlDriver)
+        assert isinstance(driver, BOTH)
         share = new_share(driver)
         fill(driver, share, 1200, size=8000)
         pages = data_of(driver).read(share)
@@ -378,7 +380,7 @@ def test_from_store_to_store(tls_etcd: Etcd) -> None:
         places: list[tuple[Any, Isolation]] = [(etcd, first)]
         for kind in KINDS:
             driver = stack.enter_context(stack.enter_context(running_database(kind)).driver())
-            assert isinstance(driver, SqlDriver)
+            assert isinstance(driver, BOTH)
             places.append((driver, new_share(driver)))
         places.append((etcd, last))
         before = content(etcd, first)
@@ -394,7 +396,7 @@ def test_from_store_to_store(tls_etcd: Etcd) -> None:
 def test_a_sequence_that_lags_behind() -> None:
     """As the migration of the reference leaves it: the rows were copied, the sequence was not."""
     with running_database("PostgreSQL") as database, database.driver() as driver:
-        assert isinstance(driver, SqlDriver)
+        assert isinstance(driver, BOTH)
         share = new_share(driver)
         fill(driver, share, 50)
         ask(driver, share, "SELECT setval('kine_id_seq', 3)")

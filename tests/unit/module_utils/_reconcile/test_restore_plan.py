@@ -175,6 +175,11 @@ def test_data_that_is_encrypted_for_its_keys_stays_under_them(driver: str, schem
         restore_plan.check_fit(from_database, seen)
 
 
+@pytest.mark.parametrize(("start", "warned"), [(33, True), (34, False), (35, False)])
+def test_revisions_that_are_behind_are_told(start: int, warned: bool) -> None:
+    assert bool(restore_plan.lag(WANTED, SEEN, start)) is warned
+
+
 @pytest.mark.parametrize("manage_resource", [True, False])
 def test_a_held_tenant_sleeps_whatever_its_definition_says(manage_resource: bool) -> None:
     desired = settle(Desired(parse(stored()), manage_resource, held=True), Observed(resource=stored()))
