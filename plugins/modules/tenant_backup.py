@@ -8,15 +8,16 @@ DOCUMENTATION = r"""
 module: tenant_backup
 short_description: Back up one tenant of a shared datastore
 description:
-  - Writes all keys of one tenant at one revision of its etcd into one file, compressed, checksummed and encrypted, together with its
+  - Writes all keys of one tenant at one revision of its datastore into one file, compressed, checksummed and encrypted, together with its
     TenantControlPlane and what cannot be made again, which are its certificate authorities, its ServiceAccount keys and the keys of its
     encryption at rest. The tenant goes on working meanwhile. Neighbours in the same datastore are not read.
-  - When etcd drops that revision in the meantime (compaction), it begins again at a new one, three times at most.
+  - When an etcd drops that revision in the meantime (compaction), it begins again at a new one, three times at most. A database keeps it.
+  - Of PostgreSQL, MySQL and MariaDB the table of kine is read with the tenant's own login, also while the tenant sleeps.
   - A file appears under its name when it is complete and on the disk, or not at all. What a killed run has left is removed by the next one. In a bucket
     that is an upload that was not completed; those of the same tenant are ended, so let one backup of a tenant end before the next begins.
   - Certificates and kubeconfigs are not kept, since a restore makes new ones. Neither are objects of yours beside the tenant, such as
     Secrets that its definition names for images or configuration files.
-  - Tenants on PostgreSQL, MySQL and MariaDB, and those with C(dataStoreOverrides), are refused.
+  - Tenants with C(dataStoreOverrides) are refused.
 version_added: 0.1.0
 author:
   - hosted.kubernetes contributors (@hosted-kubernetes)
@@ -67,7 +68,9 @@ attributes:
       - Each run makes another backup.
 requirements:
   - cryptography >= 42.0.0
-  - grpcio >= 1.60.0 and protobuf >= 5.29.0
+  - grpcio >= 1.60.0 and protobuf >= 5.29.0 for etcd
+  - psycopg >= 3.2.0 with libpq for PostgreSQL
+  - PyMySQL >= 1.2.0 for MySQL and MariaDB
 seealso:
   - module: hosted.kubernetes.tenant_restore
 """

@@ -18,6 +18,8 @@ description:
   - Without it, a tenant that does not exist is made from the backup, with the definition, the authorities and the keys of then, in this or another
     management cluster, also under another name. Certificates, kubeconfigs and its share of the datastore are new, and so is its address,
     unless O(spec) or the definition names one. Workers that shall follow must find it at the address they know, or join again.
+  - The datastore may be of another driver than that of the backup. Where keys of the backup cannot be held there, it is refused before anything is changed.
+    Revisions of a new tenant begin after those of the backup, but for an etcd that is behind them, which is warned of.
   - While it works, the tenant carries a mark, with which nobody else wakes or changes it. A run that was interrupted anywhere is finished by running
     it again. The tenant stays asleep until then.
 version_added: 0.1.0
@@ -51,6 +53,7 @@ options:
     description:
       - For a tenant that is made, a merge patch of the C(spec) in the backup (null removes a field), such as another C(dataStore) or another
         C(networkProfile.address).
+      - Another C(dataStore) may be of another driver, such as PostgreSQL for a tenant that was on etcd.
     type: dict
   renew_before:
     description: Certificates that end within this many days are issued anew; V(0) to V(364).
@@ -88,7 +91,9 @@ attributes:
         run replaces that again.
 requirements:
   - cryptography >= 42.0.0
-  - grpcio >= 1.60.0 and protobuf >= 5.29.0
+  - grpcio >= 1.60.0 and protobuf >= 5.29.0 for etcd
+  - psycopg >= 3.2.0 with libpq for PostgreSQL
+  - PyMySQL >= 1.2.0 for MySQL and MariaDB
 seealso:
   - module: hosted.kubernetes.tenant_backup
   - module: hosted.kubernetes.tenant_control_plane
@@ -119,6 +124,16 @@ EXAMPLES = r"""
       controlPlane:
         deployment:
           replicas: 1
+
+- name: Make a tenant that was on etcd anew on PostgreSQL, once it was backed up asleep and deleted
+  hosted.kubernetes.tenant_restore:
+    kubeconfig: management.kubeconfig
+    name: acme
+    namespace: tenants
+    directory: /srv/backups
+    encryption_key_file: /etc/hosted-kubernetes/backup.key
+    spec:
+      dataStore: postgresql
 
 - name: Bring the data of a tenant back to its newest backup in a bucket, with the login of the environment
   hosted.kubernetes.tenant_restore:

@@ -19,9 +19,9 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._api.record impo
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json
 from ansible_collections.hosted.kubernetes.plugins.module_utils._backup import target
 from ansible_collections.hosted.kubernetes.plugins.module_utils._backup.directory import DirectoryTarget
-from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.driver import Isolation
+from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.data import data_of
+from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.driver import Driver, Isolation
 from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.etcd import EtcdDriver, key_range
-from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.etcd_data import EtcdData
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.client import Client
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile import backup, restore, snapshot
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.engine import Settings
@@ -44,16 +44,16 @@ def records(count: int, size: int = 200, seed: int = 1) -> Iterator[Record]:
         yield Record(key.encode(), json.dumps(body).encode()[:size])
 
 
-def fill(driver: EtcdDriver, isolation: Isolation, count: int, size: int = 200, seed: int = 1) -> list[Record]:
-    """Make these the data of a share."""
+def fill(driver: Driver, isolation: Isolation, count: int, size: int = 200, seed: int = 1) -> list[Record]:
+    """Make these the data of a share. isolation: of a database with its password."""
     found = list(records(count, size, seed))
-    EtcdData(driver).replace(isolation, found)
+    data_of(driver).replace(isolation, found)
     return found
 
 
-def content(driver: EtcdDriver, isolation: Isolation) -> list[Record]:
+def content(driver: Driver, isolation: Isolation) -> list[Record]:
     """All data of a share; keys under a lease without what is left of it."""
-    return [Record(item.key, item.value, bool(item.ttl_s)) for page in EtcdData(driver).read(isolation) for item in page.records]
+    return [Record(item.key, item.value, int(bool(item.ttl_s))) for page in data_of(driver).read(isolation) for item in page.records]
 
 
 def fingerprint(driver: EtcdDriver, isolation: Isolation) -> str:

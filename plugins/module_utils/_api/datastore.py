@@ -46,6 +46,15 @@ LATENCY: Final = "hosted-kubernetes.io/DataStoreLatency"
 _ENDPOINT: Final = re.compile(r"(\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<host>[A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?)):(?P<port>[0-9]{1,5})")
 
 
+def key_prefix(driver: str, schema: str) -> str:
+    """What every key of a tenant begins with in its share of a store.
+
+    Tenants share the keys of an etcd, so the name of the share stands there (kube-apiserver's --etcd-prefix). A database is one tenant's alone:
+    its API server keeps the prefix it has by default.
+    """
+    return f"/{schema}/" if driver == ETCD else "/registry/"
+
+
 class MissingCredentialError(HostedKubernetesError):
     """A Secret, or a key in it, that a DataStore refers to does not exist."""
 

@@ -13,7 +13,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors impo
 
 
 class Record(NamedTuple):
-    """One key of a tenant. key: without the name of its share, such as b"registry/pods/default/web".
+    """One key of a tenant. key: without what every key of its share begins with (datastore.key_prefix()), such as b"pods/default/web".
 
     ttl_s: seconds after which it vanishes by itself; 0 for one that stays.
     """

@@ -1,57 +1,28 @@
 # Copyright: hosted.kubernetes contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""All data of one share of an etcd: read at one revision, and replaced by other data.
-
-Both work in pages and batches, so that neither the number nor the size of the keys decides how much memory is used, and so that the
-requests of other tenants get their turn in between. Nothing outside of the share's prefix is ever read or written.
-"""
+"""The data of tenants in an etcd (tenant_data.TenantData): the keys under a prefix, read at one revision."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.record import Record, Step, differences
 from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.driver import Isolation
 from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.etcd import EtcdDriver, key_range
 from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.etcd_pages import PageReader, following
 from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.etcd_wire import message
+from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.tenant_data import Batch, Page, Replaced, Work, tally
 
-# etcd takes 128 operations and 1.5 MiB in one request (--max-txn-ops, --max-request-bytes).
-BATCH_KEYS: Final = 100
-_BATCH_BYTES: Final = 1 << 20
 _LEASE_NOT_FOUND: Final = "etcdserver: requested lease not found"
-
-
-class Page(NamedTuple):
-    """Some records in the order of their keys. revision: that of the store at which all pages of one reading are.
-
-    records can be gone through once; one at a time is copied out of the answer, so that memory is not cut into pieces.
-    """
-
-    revision: int
-    records: Iterator[Record]
-
-
-@dataclass(frozen=True)
-class Replaced:
-    """How many keys were, or are to be, written, removed, and are already as they should be."""
-
-    put: int = 0
-    deleted: int = 0
-    kept: int = 0
-
-    @property
-    def changed(self) -> bool:
-        return bool(self.put or self.deleted)
+_OVERHEAD_BYTES: Final = 32
 
 
 class EtcdData:
-    """The data of shares in the store of a driver, as its administrator.
+    """Implements tenant_data.TenantData, as the store's administrator.
 
     guard: told before each batch of writes; raises to stop. after_batch: told the number of each batch that was written.
     """
@@ -65,12 +36,11 @@ class EtcdData:
     ) -> None:
         self._driver, self._guard, self._after_batch = driver, guard, after_batch
 
-    def read(self, isolation: Isolation) -> Iterator[Page]:
-        """Yield all records of a share at one revision; at least one page. The next page is fetched while one is worked on.
+    def count(self, isolation: Isolation) -> int | None:
+        return self._driver.count_keys(isolation)
 
-        Keys under a lease get the time that it has left now.
-        Raises DatastoreCompactedError when the store drops that revision meanwhile: begin again. Raises DatastoreError.
-        """
+    def read(self, isolation: Isolation) -> Iterator[Page]:
+        """Keys under a lease get the time that it has left now."""
         leases = _Leases(self._driver)
         start = len(key_range(isolation.schema)[0])
         revision = 0
@@ -78,28 +48,20 @@ class EtcdData:
             revision = revision or page.header.revision
             yield Page(revision, _records(page, start, leases))
 
+    def start(self, isolation: Isolation, beyond: int) -> int:
+        key, end = key_range(isolation.schema)
+        revision: int = self._driver.call("Range", key=key, range_end=end, count_only=True).header.revision
+        return revision
+
     def compare(self, isolation: Isolation, records: Iterable[Record]) -> Replaced:
-        """Say what replace() would do now. records: in the order of their keys."""
-        counts = dict.fromkeys(Step, 0)
-        for step, _record in differences(records, self._present(isolation)):
-            counts[step] += 1
-        return Replaced(counts[Step.PUT], counts[Step.DELETE], counts[Step.KEEP])
+        return tally(differences(records, self._present(isolation)))
 
-    def replace(self, isolation: Isolation, records: Iterable[Record]) -> Replaced:
-        """Make the data of a share these records, which come in the order of their keys. Nobody else may write to it meanwhile.
-
-        Only what differs is written, from the first key to the last, so that a call that was interrupted anywhere is finished by the
-        next one. A key that vanishes by itself gets the whole time of its record again.
-        Raises DatastoreError, DatastoreTooLargeError naming what was too large.
-        """
-        batch = _Batch(self._driver, key_range(isolation.schema)[0], self._guard, self._after_batch)
-        counts = dict.fromkeys(Step, 0)
-        for step, record in differences(records, self._present(isolation)):
-            counts[step] += 1
-            if step is not Step.KEEP:
-                batch.add(step, record)
-        batch.flush()
-        return Replaced(counts[Step.PUT], counts[Step.DELETE], counts[Step.KEEP])
+    def replace(self, isolation: Isolation, records: Iterable[Record], *, beyond: int = 0) -> Replaced:
+        """beyond means nothing here: the store counts revisions for all shares together, and never anew."""
+        prefix = key_range(isolation.schema)[0]
+        writer = _Writer(self._driver, prefix)
+        batch = Batch(writer.write, len(prefix) + _OVERHEAD_BYTES, self._guard, self._after_batch)
+        return tally(differences(records, self._present(isolation)), batch)
 
     def _present(self, isolation: Isolation) -> Iterator[Record]:
         """What is there now. Only what lies behind is written to meanwhile, so that no revision has to be kept for it."""
@@ -142,35 +104,21 @@ class _Leases:
         return self._known[lease]
 
 
-class _Batch:
-    """Writes, many in one transaction. Keys with the same time to live share a lease."""
+class _Writer:
+    """Writes batches, each in one transaction. Keys with the same time to live share a lease."""
 
-    def __init__(self, driver: EtcdDriver, prefix: bytes, guard: Callable[[], None], after: Callable[[int], None]) -> None:
-        self._driver, self._prefix, self._guard, self._after = driver, prefix, guard, after
-        self._steps: list[tuple[Step, Record]] = []
-        self._size, self._number = 0, 0
+    def __init__(self, driver: EtcdDriver, prefix: bytes) -> None:
+        self._driver, self._prefix = driver, prefix
         self._leases: dict[int, tuple[int, float]] = {}
 
-    def add(self, step: Step, record: Record) -> None:
-        size = len(self._prefix) + len(record.key) + (len(record.value) if step is Step.PUT else 0) + 32
-        if self._steps and (len(self._steps) == BATCH_KEYS or self._size + size > _BATCH_BYTES):
-            self.flush()
-        self._steps.append((step, record))
-        self._size += size
-
-    def flush(self) -> None:
-        if not self._steps:
-            return
-        self._guard()
-        if not self._write():
+    def write(self, work: Work) -> None:
+        if not self._write(work):
             # A lease ran out between its making and this use.
             self._leases.clear()
-            self._write()
-        self._steps, self._size, self._number = [], 0, self._number + 1
-        self._after(self._number)
+            self._write(work)
 
-    def _write(self) -> bool:
-        operations = [self._operation(step, record) for step, record in self._steps]
+    def _write(self, work: Work) -> bool:
+        operations = [self._operation(step, record) for step, record in work]
         return self._driver.call("Txn", ignore=(_LEASE_NOT_FOUND,), success=operations) is not None
 
     def _operation(self, step: Step, record: Record) -> Any:

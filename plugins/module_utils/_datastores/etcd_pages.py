@@ -6,13 +6,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.errors import DatastoreTooLargeError
-
-PAGE_BYTES: Final = 2 << 20
-FIRST_PAGE_KEYS: Final = 32
-_MOST_PAGE_KEYS: Final = 10_000
+from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.tenant_data import FIRST_PAGE_KEYS, next_limit
 
 
 class PageReader:
@@ -41,8 +38,3 @@ def following(page: Any) -> bytes:
     """The key from which on the next page is read."""
     last: bytes = page.kvs[-1].key
     return last + b"\0"
-
-
-def next_limit(count: int, size_bytes: int) -> int:
-    """How many keys to ask for after a page of so many keys and bytes. It grows by steps, since the next values may be larger. Pure."""
-    return min(_MOST_PAGE_KEYS, max(1, PAGE_BYTES * count // max(1, size_bytes)), 4 * count)

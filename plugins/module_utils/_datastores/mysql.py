@@ -18,6 +18,8 @@ from typing import Any, Final, NamedTuple
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores import driver, sql
 from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.driver import PASSWORD, Isolation, IsolationState
+from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.errors import DatastoreError
+from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.library_pymysql import pymysql
 from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.mysql_session import (
     PRODUCT,
     Administration,
@@ -228,6 +230,21 @@ class MysqlDriver(SqlDriver):
             ignore=_NO_TABLE,
         )
         return int(found[0][0]) if found else 0
+
+    def has_database(self, isolation: Isolation) -> bool:
+        return isolation.schema in self._find([isolation])[1]
+
+    def open_share(self, isolation: Isolation) -> Any:
+        session = self._sessions.open(Login(isolation.user, sql.password_of(self.name, isolation)))
+        try:
+            session.select_db(isolation.schema)
+        except pymysql.err.Error as error:
+            session.close()
+            raise self.translate(error, f'open database "{isolation.schema}"') from error
+        return session
+
+    def translate(self, error: Any, doing: str) -> DatastoreError:
+        return self._sessions.translate(error, doing)
 
     def _sizes(self, schemas: Sequence[str]) -> dict[str, int]:
         """As the server's statistics have them, which lag behind a little."""

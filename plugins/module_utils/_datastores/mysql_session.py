@@ -24,6 +24,7 @@ _ACCESS_DENIED: Final = (1044, 1045, 1142, 1227, 1410)
 _BAD_LOGIN: Final = 1045
 _DISK_FULL: Final = (1021, 1114, 3675)
 _TIMEOUT: Final = (1205, 1969, 3024)
+_TOO_LARGE: Final = 1153
 _LOST: Final = (0, 1053, 2006, 2013)
 _READ_ONLY: Final = (1290, 1836)
 
@@ -105,6 +106,8 @@ class Sessions(sql_driver.Sessions):
             kind, remedy = errors.DatastorePermissionError, "give the user of spec.basicAuth that right (docs/datastores.md)"
         elif number in _DISK_FULL:
             kind, remedy = errors.DatastoreNoSpaceError, "its disk is full; make room"
+        elif number == _TOO_LARGE:
+            kind, remedy = errors.DatastoreTooLargeError, "raise max_allowed_packet"
         elif number in _TIMEOUT:
             kind, remedy = errors.DatastoreTimeoutError, "see what holds it up (SHOW PROCESSLIST)"
         elif number in _LOST:
@@ -133,6 +136,20 @@ def rows(session: Any, query: str, arguments: Sequence[Any] = ()) -> list[tuple[
     with session.cursor() as cursor:
         cursor.execute(query, arguments or None)
         return list(cursor.fetchall())
+
+
+def unbuffered(session: Any, query: str) -> Any:
+    """Run one statement whose rows are fetched one at a time from the server. Either all are fetched, or abandon() the cursor."""
+    cursor = session.cursor(pymysql.cursors.SSCursor)
+    cursor.execute(query)
+    return cursor
+
+
+def abandon(cursor: Any) -> None:
+    """Forget the rows that were not fetched, before the session is closed: PyMySQL would read all of them first."""
+    result = cursor._result
+    if result is not None:
+        result.unbuffered_active = False
 
 
 class Administration(sql_driver.Administration):

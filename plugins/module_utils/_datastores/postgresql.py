@@ -14,10 +14,11 @@ its own (row security, expressions of indexes, views). Rows are counted with the
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores import driver, sql
 from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.driver import PASSWORD, Isolation, IsolationState
+from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.errors import DatastoreError
 from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.library_psycopg import psycopg
 from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.library_psycopg import sql as compose
 from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.postgresql_session import (
@@ -211,8 +212,7 @@ class PostgresqlDriver(SqlDriver):
         """Rows of kine's table, counted with the tenant's own login."""
         if isolation.schema not in self._find([isolation])[1]:
             return 0
-        login = Login(isolation.user, sql.password_of(self.name, isolation))
-        with self._sessions.open(login, isolation.schema) as session:
+        with self.open_share(isolation) as session:
             try:
                 return int(
                     session.execute(compose.SQL("SELECT count(*) FROM public.{}").format(compose.Identifier(sql.TABLE))).fetchone()[0]
@@ -222,6 +222,15 @@ class PostgresqlDriver(SqlDriver):
                     return 0
                 raise self._sessions.translate(error, f'count the rows of database "{isolation.schema}"') from error
 
+    def has_database(self, isolation: Isolation) -> bool:
+        return isolation.schema in self._find([isolation])[1]
+
+    def open_share(self, isolation: Isolation) -> Any:
+        return self._sessions.open(Login(isolation.user, sql.password_of(self.name, isolation)), isolation.schema)
+
+    def translate(self, error: Any, doing: str) -> DatastoreError:
+        return self._sessions.translate(error, doing)
+
     def _sizes(self, schemas: Sequence[str]) -> dict[str, int]:
         return dict(self._run("ask for sizes", _SIZES, [list(schemas)]))
 
@@ -230,8 +239,7 @@ class PostgresqlDriver(SqlDriver):
         if isolation.schema not in self._find([isolation])[1]:
             return Counted(0, None)
         table = compose.Identifier("public", sql.TABLE)
-        login = Login(isolation.user, sql.password_of(self.name, isolation))
-        with self._sessions.open(login, isolation.schema) as session:
+        with self.open_share(isolation) as session:
             try:
                 count = session.execute(compose.SQL(sql.LIVE_KEYS).format(table=table)).fetchone()[0] if keys else None
                 newest = session.execute(compose.SQL("SELECT coalesce(max(id), 0)::bigint FROM {}").format(table)).fetchone()[0]

@@ -217,6 +217,22 @@ class SqlDriver(ABC):
         return self._administration.run(doing, query, arguments, ignore=ignore)
 
     @abstractmethod
+    def observe(self, isolations: Sequence[Isolation], *, detailed: bool = False, keys: bool = False) -> dict[str, driver.IsolationState]:
+        """As driver.Driver has it."""
+
+    @abstractmethod
+    def has_database(self, isolation: Isolation) -> bool:
+        """Whether the database of a share exists, whoever made it; the server's catalog is asked, not the database."""
+
+    @abstractmethod
+    def open_share(self, isolation: Isolation) -> Any:
+        """Open a session in the database of a share as its own user. Raises InvalidError without a password, DatastoreError."""
+
+    @abstractmethod
+    def translate(self, error: Any, doing: str) -> errors.DatastoreError:
+        """What an error of a statement in such a session means. doing: completes "cannot"."""
+
+    @abstractmethod
     def _ask_member(self, target: Target) -> tuple[str, bool, int]:
         """Version, whether it takes no writes, and size in bytes of one endpoint."""
 

@@ -6,27 +6,26 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC
 from typing import Any, Final
 
-from ansible_collections.hosted.kubernetes.plugins.module_utils._api.datastore import ETCD
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api import names
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import HostedKubernetesError, InvalidError
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json, resource_of
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.secret_data import decoded
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.share import Share, share_of
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.tenant_control_plane import KIND
 from ansible_collections.hosted.kubernetes.plugins.module_utils._backup import library, target
 from ansible_collections.hosted.kubernetes.plugins.module_utils._backup.format import Header, Summary, Writer
 from ansible_collections.hosted.kubernetes.plugins.module_utils._backup.target import BackupTarget
-from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.driver import Driver, Isolation
+from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.data import data_of
+from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.driver import PASSWORD, Driver, Isolation
 from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.errors import DatastoreCompactedError
-from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.etcd import EtcdDriver
-from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.etcd_data import EtcdData
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.client import Client
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile import backup_content
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.backup_content import Pki, Resources
-from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.datastores import find_datastore, open_store
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.datastores import OpenStore, find_datastore, open_store
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.engine import Settings
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.observed import restore_problem
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.version import ENGINE_VERSION
@@ -76,17 +75,17 @@ def run(client: Client, request: Request, settings: Settings) -> Json:
         raise InvalidError(f"{request.subject}: {problem}; a backup of now would not be whole")
     share = share_of(stored)
     datastore = find_datastore(client, share.store)
-    problem = backup_content.share_problem(stored, datastore.driver, ETCD)
+    problem = backup_content.share_problem(stored)
     if problem:
         raise InvalidError(f"{request.subject}: {problem}")
     name = target.name_of(request.namespace, request.name, settings.now())
     with open_store(client, datastore, timeout_s=STORE_TIMEOUT_S) as store:
         if settings.check:
             pki = read_pki(client, request.namespace, request.name)
-            found: Json = {"keys": store.driver.count_keys(isolation_of(share))}
+            found: Json = {"keys": _count(client, request, share, store.driver)}
             resources = backup_content.resources_of(stored, pki, with_pki=request.pki)
         else:
-            made = _attempts(client, request, settings, name, lambda: data_of(store.driver))
+            made = _attempts(client, request, settings, name, store)
             resources, found = made.resources, _told(made)
     backup = {
         **found,
@@ -116,24 +115,34 @@ def read_pki(client: Client, namespace: str, name: str) -> Pki:
     return {suffix: backup_content.kept_secret(secret) for suffix, secret in found.items() if secret is not None}
 
 
-def isolation_of(share: Share) -> Isolation:
-    return Isolation(share.schema, share.user)
+def isolation_of(client: Client, namespace: str, name: str, share: Share, driver: Driver) -> Isolation:
+    """The share of a tenant, with the password of its user where the store knows its users by one and the tenant's Secret has it."""
+    secret = client.get(resource_of("Secret"), name + names.DATASTORE_CONFIG, namespace) if PASSWORD in driver.parts else None
+    password = decoded(secret).get("DB_PASSWORD", b"").decode() if secret else None
+    return Isolation(share.schema, share.user, password or None)
 
 
-def data_of(
-    driver: Driver, *, guard: Callable[[], None] = lambda: None, after_batch: Callable[[int], None] = lambda _number: None
-) -> EtcdData:
-    """The data behind a driver. Only that of etcd comes here, see backup_content.share_problem()."""
-    if not isinstance(driver, EtcdDriver):
-        raise TypeError(type(driver))
-    return EtcdData(driver, guard=guard, after_batch=after_batch)
+def locked(namespace: str, name: str, share: Share) -> InvalidError:
+    """The error that a share is which exists and cannot be looked into."""
+    return InvalidError(
+        f'{KIND} {namespace}/{name}: its database "{share.schema}" in DataStore {share.store} cannot be opened as its user: the password of Secret '
+        f"{namespace}/{name}{names.DATASTORE_CONFIG} is missing or another one, or the user lacks rights; run module tenant_control_plane, which mends "
+        "that, then this again"
+    )
 
 
-def _attempts(client: Client, request: Request, settings: Settings, name: str, open_data: Callable[[], EtcdData]) -> _Made:
+def _count(client: Client, request: Request, share: Share, driver: Driver) -> int:
+    keys = data_of(driver).count(isolation_of(client, request.namespace, request.name, share, driver))
+    if keys is None:
+        raise locked(request.namespace, request.name, share)
+    return keys
+
+
+def _attempts(client: Client, request: Request, settings: Settings, name: str, store: OpenStore) -> _Made:
     """Write the file; begin again, at the revision of then, when the one that was read is gone or the keys were changed meanwhile."""
     for attempt in range(1, _ATTEMPTS + 1):
         try:
-            return _write(client, request, settings, name, open_data())
+            return _write(client, request, settings, name, store)
         except (DatastoreCompactedError, _MovedError) as error:
             if attempt == _ATTEMPTS:
                 raise HostedKubernetesError(f"{request.subject}: not backed up in {_ATTEMPTS} attempts: {error.msg}") from error
@@ -141,7 +150,7 @@ def _attempts(client: Client, request: Request, settings: Settings, name: str, o
     raise AssertionError
 
 
-def _write(client: Client, request: Request, settings: Settings, name: str, data: EtcdData) -> _Made:
+def _write(client: Client, request: Request, settings: Settings, name: str, store: OpenStore) -> _Made:
     stored = read_tenant(client, request.namespace, request.name)
     share, pki = share_of(stored), read_pki(client, request.namespace, request.name)
     resources = backup_content.resources_of(stored, pki, with_pki=request.pki)
@@ -150,15 +159,16 @@ def _write(client: Client, request: Request, settings: Settings, name: str, data
         created=settings.now().astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         engine=ENGINE_VERSION,
         kubernetes=backup_content.version_of(stored),
-        driver=ETCD,
+        driver=store.datastore.driver,
         datastore=share.store,
         schema=share.schema,
     )
+    data, isolation = data_of(store.driver), isolation_of(client, request.namespace, request.name, share, store.driver)
     revision = 0
     with request.place.create(name) as sink:
         writer = Writer(sink.write, header, request.key)
         writer.resources(resources.to_json())
-        for number, page in enumerate(data.read(isolation_of(share)), 1):
+        for number, page in enumerate(data.read(isolation), 1):
             revision = page.revision
             writer.keys(page.records)
             settings.after_change(number)

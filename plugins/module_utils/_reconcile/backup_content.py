@@ -33,7 +33,7 @@ _LEFT_OUT: Final = (
     names.ANNOTATION_REPLICAS,
     names.ANNOTATION_RESTORED,
 )
-# Kubernetes' providers whose ciphertext holds the whole key of etcd as authenticated data.
+# Kubernetes' providers whose ciphertext holds the whole key, prefix included, as authenticated data.
 _BOUND_TO_KEYS: Final = frozenset({"aesgcm", "kms"})
 
 
@@ -183,8 +183,8 @@ def must_be_rewritten(resources: Resources, present: Pki) -> bool:
     return own is not None and own.fingerprint != resources.fingerprints.get(names.ENCRYPTION)
 
 
-def bound_schema(resources: Resources) -> bool:
-    """Whether the data can be read under the name of its share only, since a provider of its encryption has the name in it."""
+def binds_keys(resources: Resources) -> bool:
+    """Whether the data can be read under its whole keys of then only, since a provider of its encryption has them in it."""
     kept = resources.pki.get(names.ENCRYPTION)
     if kept is None:
         return names.ENCRYPTION in resources.fingerprints
@@ -229,13 +229,8 @@ def version_of(stored: Json) -> str:
     return str(found)
 
 
-def share_problem(stored: Json, driver: str, etcd: str) -> str | None:
+def share_problem(stored: Json) -> str | None:
     """Why the data of a tenant can be neither backed up nor restored, None when it can."""
-    if driver != etcd:
-        return (
-            f"keeps its data in a datastore of driver {driver}, and only that of etcd can be backed up and restored by tenant yet; use the "
-            "tools of that database for its database of the tenant's name"
-        )
     if share_of(stored).overrides:
         return (
             "keeps, or kept, some resources in other datastores (spec.dataStoreOverrides), and those cannot be backed up together at one "

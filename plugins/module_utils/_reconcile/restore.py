@@ -17,22 +17,24 @@ from datetime import timedelta
 from typing import Final
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api import names
-from ansible_collections.hosted.kubernetes.plugins.module_utils._api.datastore import ETCD
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.definitions import check_all
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import HostedKubernetesError, InvalidError
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.record import Record
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import KAMAJI_API_VERSION, Json, ObjectRef, resource_of
-from ansible_collections.hosted.kubernetes.plugins.module_utils._api.share import share_of
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.share import Share, share_of
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.tenant_control_plane import KIND, TenantControlPlane, parse
 from ansible_collections.hosted.kubernetes.plugins.module_utils._backup import library, target
 from ansible_collections.hosted.kubernetes.plugins.module_utils._backup.errors import BackupError
 from ansible_collections.hosted.kubernetes.plugins.module_utils._backup.format import Header, Reader, Summary
 from ansible_collections.hosted.kubernetes.plugins.module_utils._backup.target import BackupTarget, Source
+from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.data import data_of
+from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.driver import Isolation
+from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.tenant_data import Replaced
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.client import Client
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.errors import AlreadyExistsError
 from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.wait import wait_until
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile import backup_content, restore_plan
-from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.backup import STORE_TIMEOUT_S, data_of, isolation_of, read_pki
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.backup import STORE_TIMEOUT_S, isolation_of, locked, read_pki
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.backup_content import Resources
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.call import all_stored, to_result
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.datastores import OpenStore, find_datastore, open_store
@@ -84,7 +86,7 @@ def run(client: Client, request: Request, settings: Settings) -> Json:
     file = request.file or _newest(request)
     with request.place.open(file) as source:
         proven = _named(request, file, lambda: _prove(source, request.key))
-        wanted = Wanted(request.namespace, request.name, file, request.in_place, proven.header, proven.resources)
+        wanted = Wanted(request.namespace, request.name, file, request.in_place, proven.header, proven.summary, proven.resources)
         result = _Restore(client, request, settings, wanted, source).run()
     backup = {
         "path": request.place.describe(file),
@@ -144,7 +146,7 @@ class _Restore:
         definition = stored or self._new_definition()
         share = share_of(definition)
         datastore = find_datastore(self._client, share.store)
-        problem = backup_content.share_problem(definition, datastore.driver, ETCD)
+        problem = backup_content.share_problem(definition)
         if problem:
             raise InvalidError(f"{KIND} {wanted.key}: {problem}")
         with open_store(self._client, datastore, timeout_s=STORE_TIMEOUT_S) as store:
@@ -168,15 +170,31 @@ class _Restore:
 
     def _look(self, stored: Json | None, definition: Json, store: OpenStore) -> Seen:
         wanted, share = self._wanted, share_of(definition)
-        isolation, data = isolation_of(share), data_of(store.driver)
+        keys, data = self._compare(stored, share, store)
         return Seen(
             stored=stored,
             live=self._client.get(resource_of("Deployment"), wanted.name, wanted.namespace),
             pki=read_pki(self._client, wanted.namespace, wanted.name),
             share=share,
-            keys=store.driver.count_keys(isolation),
-            data=data.compare(isolation, self._records()),
+            driver=store.datastore.driver,
+            keys=keys,
+            data=data,
         )
+
+    def _compare(self, stored: Json | None, share: Share, store: OpenStore) -> tuple[int, Replaced]:
+        """How many keys are there, and what differs. What an interrupted restore has not finished making has no data yet."""
+        data, isolation = data_of(store.driver), self._isolation(share, store)
+        keys = data.count(isolation)
+        if keys is not None:
+            return keys, data.compare(isolation, self._records())
+        if stored is None:
+            raise restore_plan.taken(self._wanted, share, f'has a database "{share.schema}" that belongs')
+        if restore_plan.noted_backup(stored) is None:
+            raise locked(self._wanted.namespace, self._wanted.name, share)
+        return 0, Replaced(put=self._wanted.summary.keys)
+
+    def _isolation(self, share: Share, store: OpenStore) -> Isolation:
+        return isolation_of(self._client, self._wanted.namespace, self._wanted.name, share, store.driver)
 
     def _records(self) -> Iterator[Record]:
         self._source.rewind()
@@ -205,6 +223,10 @@ class _Restore:
     def _as_new(self, definition: Json, seen: Seen, store: OpenStore) -> Json:
         has_namespace = self._client.get(resource_of("Namespace"), self._wanted.namespace) is not None
         own = restore_plan.plan_new(self._wanted, seen, has_namespace=has_namespace)
+        start = data_of(store.driver).start(self._isolation(seen.share, store), self._wanted.summary.revision)
+        lag = restore_plan.lag(self._wanted, seen, start)
+        if lag:
+            self._settings.say(lag)
         if self._settings.check:
             return self._result(own, self._present(Desired(parse(definition), renew_before=self._request.renew_before)))
         if not has_namespace:
@@ -276,7 +298,7 @@ class _Restore:
             self._wait_gone()
             self._ask_to_rewrite(seen)
             data = data_of(store.driver, guard=lease.check, after_batch=lambda _number: self._count())
-            data.replace(isolation_of(share_of(stored or {})), self._records())
+            data.replace(self._isolation(share_of(stored or {}), store), self._records(), beyond=wanted.summary.revision)
             lease.check()
             self._scale_back(restore_plan.noted_replicas(stored))
             self._patch_mark(None)

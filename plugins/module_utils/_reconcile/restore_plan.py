@@ -15,12 +15,13 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api import names
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.datastore import key_prefix
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import InvalidError
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json, ObjectRef
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.share import Share
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.tenant_control_plane import KIND
-from ansible_collections.hosted.kubernetes.plugins.module_utils._backup.format import Header
-from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.etcd_data import Replaced
+from ansible_collections.hosted.kubernetes.plugins.module_utils._backup.format import Header, Summary
+from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.tenant_data import Replaced
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile import backup_content
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.backup_content import Pki, Resources
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.fields import FieldChange
@@ -40,6 +41,7 @@ class Wanted:
     file: str
     in_place: bool
     header: Header
+    summary: Summary
     resources: Resources = field(repr=False)
 
     @property
@@ -51,13 +53,14 @@ class Wanted:
 class Seen:
     """What is there. stored: the tenant's resource, None when it does not exist; live: its Deployment. data: what differs.
 
-    share: where the data is, or is to be. keys: how many are there.
+    share: where the data is, or is to be. keys: how many are there. driver: of its DataStore.
     """
 
     stored: Json | None
     live: Json | None
     pki: Pki = field(repr=False)
     share: Share
+    driver: str
     keys: int
     data: Replaced
 
@@ -185,16 +188,40 @@ def _misfits(wanted: Wanted, seen: Seen) -> Iterator[str]:
         problem = backup_content.version_problem(wanted.header.kubernetes, backup_content.version_of(seen.stored))
         if problem:
             yield problem
-    if wanted.header.schema != seen.share.schema and backup_content.bound_schema(wanted.resources):
-        yield (
-            f'its data is encrypted in a way that binds it to the name "{wanted.header.schema}" of its share, and here that is '
-            f'"{seen.share.schema}"; give spec dataStoreSchema {wanted.header.schema} and a dataStore in which that name is free'
+    before, now = key_prefix(wanted.header.driver, wanted.header.schema), key_prefix(seen.driver, seen.share.schema)
+    if before != now and backup_content.binds_keys(wanted.resources):
+        same = (
+            f"give spec dataStoreSchema {wanted.header.schema} and a dataStore of driver {wanted.header.driver} in which that name is free"
         )
+        yield f'its data is encrypted in a way that binds it to keys under "{before}", and here they are under "{now}"; {same}'
     if seen.stored is None and seen.keys:
-        yield (
-            f'DataStore {seen.share.store} holds {seen.keys} keys under "{seen.share.schema}" that belong to no tenant known here; give the '
-            "spec another dataStoreSchema, or remove them (module tenant_control_plane, state absent, with the definition) if nobody needs them"
-        )
+        yield _taken(seen.share, f'holds {seen.keys} keys under "{seen.share.schema}" that belong')
+
+
+def lag(wanted: Wanted, seen: Seen, start: int) -> str | None:
+    """What the user must know when a new tenant's revisions are lower than those its clients have seen; None when they are not.
+
+    start: the revision after which its keys are written.
+    """
+    before = wanted.summary.revision
+    if start >= before:
+        return None
+    return (
+        f"{KIND} {wanted.key}: revisions of DataStore {seen.share.store} are at {start}, those of the backup at {before}; programs that were connected "
+        "to the tenant then, such as kubelets, may wait for changes that have been: restart them once it is ready"
+    )
+
+
+def taken(wanted: Wanted, share: Share, what: str) -> InvalidError:
+    """The error that a share is which belongs to nobody. what: is there; completes "DataStore …" up to "belong"."""
+    return InvalidError(f"{KIND} {wanted.key}: {_taken(share, what)}")
+
+
+def _taken(share: Share, what: str) -> str:
+    return (
+        f"DataStore {share.store} {what} to no tenant known here; give the spec another dataStoreSchema, or remove that "
+        "(module tenant_control_plane, state absent, with the definition) if nobody needs it"
+    )
 
 
 def _marks(wanted: Wanted, seen: Seen) -> tuple[list[Change], list[Change]]:

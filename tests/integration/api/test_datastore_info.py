@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json, resource_of
-from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores import etcd_pages, etcd_usage
+from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores import etcd_usage, tenant_data
 from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.connect import connect
 from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.driver import Driver, Isolation, Usage
 from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.etcd_wire import MOST_BYTES
@@ -135,7 +135,7 @@ def test_writes_of_each_tenant_are_counted(ground: Ground, tenant: Tenant) -> No
 
 
 def test_large_values_are_read_in_small_pages(ground: Ground, tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(etcd_pages, "_MOST_PAGE_KEYS", 100)
+    monkeypatch.setattr(tenant_data, "MOST_PAGE_KEYS", 100)
     schema, value = tenant.isolation.schema, b"x" * 1_000_000
     for number in range(332):
         ground.driver._call("Put", key=f"/{schema}/a{number:04}".encode(), value=b"small")

@@ -20,11 +20,12 @@ import pytest
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api import datastore as api
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.record import Record
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json
-from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores import errors, etcd_data
+from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores import errors, tenant_data
 from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.connect import connect_etcd
 from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.driver import Isolation
 from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.etcd import EtcdDriver
-from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.etcd_data import EtcdData, Replaced
+from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.etcd_data import EtcdData
+from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.tenant_data import Replaced
 from ansible_collections.hosted.kubernetes.tests.support.backups import LiveNeighbour, content, fill, fingerprint, records
 from ansible_collections.hosted.kubernetes.tests.support.bundle import COLLECTION, binary
 from ansible_collections.hosted.kubernetes.tests.support.etcd import Etcd, running_etcd
@@ -189,7 +190,7 @@ def test_killed_in_the_middle(driver: EtcdDriver, share: Isolation, tls_etcd: Et
     assert process.exitcode == -signal.SIGKILL
     wanted = list(records(900))
     assert EtcdData(driver).replace(share, wanted) == Replaced(
-        put=900 - batches * etcd_data.BATCH_KEYS, kept=batches * etcd_data.BATCH_KEYS
+        put=900 - batches * tenant_data.BATCH_KEYS, kept=batches * tenant_data.BATCH_KEYS
     )
     assert content(driver, share) == wanted
 

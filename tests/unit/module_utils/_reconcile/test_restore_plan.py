@@ -15,9 +15,9 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors impo
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.share import Share
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.tenant_control_plane import parse
-from ansible_collections.hosted.kubernetes.plugins.module_utils._backup.format import Header
-from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.etcd_data import Replaced
-from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile import backup_content, restore_plan
+from ansible_collections.hosted.kubernetes.plugins.module_utils._backup.format import Header, Summary
+from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.tenant_data import Replaced
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile import backup_content, encryption, restore_plan
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.backup_content import KeptSecret
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.observed import Desired, Observed, restore_problem
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.replicas import settle
@@ -25,6 +25,13 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.resto
 
 FILE = "team-a_acme_20261128T050000Z.hkbackup"
 PKI = {suffix: KeptSecret("Opaque", "ca", {}, {"a": suffix.encode()}) for suffix in (names.CA, names.FRONT_PROXY_CA, names.SERVICE_ACCOUNT)}
+
+BOUND = KeptSecret(
+    "Opaque",
+    "encryption-configuration",
+    {},
+    {encryption.DATA_KEY: encryption.render({"secrets": (encryption.Key("aesgcm", "key-1", "b2xk"),)})},
+)
 
 
 def stored(note: str | None = None, **metadata: object) -> Json:
@@ -43,9 +50,10 @@ WANTED = Wanted(
     FILE,
     in_place=True,
     header=Header("team-a/acme", "2026-11-28T05:00:00Z", "0.1.0", "v1.36.3", "etcd", "default", "team-a_acme"),
+    summary=Summary(12, 1200, 34),
     resources=backup_content.resources_of(stored(), PKI, with_pki=True),
 )
-SEEN = Seen(stored(), {"spec": {"replicas": 3}}, PKI, Share("default", "team-a_acme", "team-a_acme"), 9, Replaced(5, 2, 7))
+SEEN = Seen(stored(), {"spec": {"replicas": 3}}, PKI, Share("default", "team-a_acme", "team-a_acme"), "etcd", 9, Replaced(5, 2, 7))
 
 
 def steps(seen: Seen) -> list[tuple[str, str]]:
@@ -138,6 +146,38 @@ def test_a_new_tenant_gets_no_share_with_data() -> None:
     with pytest.raises(InvalidError, match='holds 9 keys under "team-a_acme" that belong to no tenant known here'):
         restore_plan.check_fit(WANTED, replace(SEEN, stored=None))
     restore_plan.check_fit(WANTED, replace(SEEN, stored=None, keys=0))
+
+
+@pytest.mark.parametrize(
+    ("driver", "schema", "fits"),
+    [
+        ("etcd", "team-a_acme", True),
+        ("etcd", "team-a_other", False),
+        ("PostgreSQL", "team-a_acme", False),
+        ("MySQL", "registry", False),
+        ("etcd", "registry", False),
+    ],
+)
+def test_data_that_is_encrypted_for_its_keys_stays_under_them(driver: str, schema: str, fits: bool) -> None:
+    """A database has the API server's default prefix, whatever its name is; an etcd the name of the share."""
+    seen = replace(SEEN, driver=driver, share=Share("default", schema, "team-a_acme"), pki={**PKI, names.ENCRYPTION: BOUND})
+    resources = backup_content.resources_of(stored(), {**PKI, names.ENCRYPTION: BOUND}, with_pki=True)
+    wanted = replace(WANTED, resources=resources)
+    if fits:
+        restore_plan.check_fit(wanted, seen)
+    else:
+        with pytest.raises(
+            InvalidError, match=r'binds it to keys under "/team-a_acme/", and here they are under "/(registry|team-a_other)/"'
+        ):
+            restore_plan.check_fit(wanted, seen)
+    from_database = replace(wanted, header=replace(wanted.header, driver="MySQL", schema="anything"))
+    if driver != "etcd" or schema == "registry":
+        restore_plan.check_fit(from_database, seen)
+
+
+@pytest.mark.parametrize(("start", "warned"), [(33, True), (34, False), (35, False)])
+def test_revisions_that_are_behind_are_told(start: int, warned: bool) -> None:
+    assert bool(restore_plan.lag(WANTED, SEEN, start)) is warned
 
 
 @pytest.mark.parametrize("manage_resource", [True, False])
