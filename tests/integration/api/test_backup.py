@@ -336,7 +336,7 @@ def test_encryption_at_rest(place: Place, tenant: Tenant) -> None:
     fill(tenant.ground.driver, tenant.isolation, 10)
     told = place.backup(tenant)["backup"]
     assert f"{tenant.name}{names.ENCRYPTION}" in told["secrets"]
-    assert "binds it to the name" in place.refusal(tenant.ground.tenant("copy"), file=told["name"])
+    assert "binds it to keys under" in place.refusal(tenant.ground.tenant("copy"), file=told["name"])
     pki = read_pki(tenant.ground.client, tenant.namespace, tenant.name)
     tenant.absent()
     place.restore(tenant)

@@ -104,7 +104,7 @@ def test_back_to_what_it_was(place: Place, made: Tenant, tmp_path: Path) -> None
     assert not (tmp_path / "backups").exists()
     told = do_backup(made, tmp_path / "backups")["backup"]
     assert (told["keys"], predicted["keys"]) == (450, 450)
-    assert told["revision"] == 450
+    assert told["revision"] >= 450
     before = place.content(made)
     place.fill(made, 400, seed=2)
     damaged = place.content(made)
