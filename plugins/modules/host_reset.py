@@ -108,7 +108,7 @@ def main_with(module: AnsibleModule) -> dict[str, Any]:
     containerd = Containerd(params["ctr"], params["socket"], params["keep_images"] if params["remove_images"] else None)
     if module.check_mode:
         reset.refuse_control_plane()
-        found = reset.observe(containerd)
+        found = reset.observe(reset.resumed(containerd))
     else:
         found = reset.reset(params["kubeadm"], containerd)
     removed = [str(item) for item in found]

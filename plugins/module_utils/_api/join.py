@@ -142,6 +142,8 @@ def _move(leaves: Owner, target: JoinTarget) -> JoinPlan:
 def decide(membership: Mapping[str, Any], target: JoinTarget, *, now_s: int) -> JoinPlan:
     """Decide by where a host has joined alone. membership: see _host/facts.py; of another cluster than the target's it must not be."""
     conf = membership["kubelet_conf"]
+    if membership["is_reset_unfinished"]:
+        return JoinPlan(JoinAction.REJOIN, "a reset of the host did not finish")
     if conf is None:
         left = list(membership["leftovers"]) + (["bootstrap-kubelet.conf"] if membership["has_bootstrap_conf"] else [])
         if left:

@@ -29,6 +29,8 @@ BOOTSTRAP_CONF = "/etc/kubernetes/bootstrap-kubelet.conf"
 ADMIN_CONF = "/etc/kubernetes/admin.conf"
 # What a join leaves on a host, besides the two above.
 LEFTOVERS = ("/etc/kubernetes/pki/ca.crt", "/var/lib/kubelet/config.yaml", "/var/lib/kubelet/kubeadm-flags.env")
+# There from the beginning of a reset to its end, which a kill may keep away.
+RESET_RECORD = "/var/lib/hosted-kubernetes/reset.json"
 MANIFESTS = "/etc/kubernetes/manifests"
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "ppc64le": "ppc64le", "s390x": "s390x", "riscv64": "riscv64"}
 _LISTEN = "0A"
@@ -86,6 +88,7 @@ def read_membership() -> Json:
         "has_bootstrap_conf": os.path.exists(BOOTSTRAP_CONF),
         "has_admin_conf": os.path.exists(ADMIN_CONF),
         "leftovers": [path for path in LEFTOVERS if os.path.exists(path)],
+        "is_reset_unfinished": os.path.exists(RESET_RECORD),
         "static_pods": sorted(os.listdir(MANIFESTS)) if os.path.isdir(MANIFESTS) else [],
         "is_kubelet_running": is_active("kubelet.service"),
         "kubelet_version": _kubelet_version(),

@@ -10,11 +10,12 @@ does what other software than Kubernetes has made in the places that CNI plugins
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import HostedKubernetesError
 from ansible_collections.hosted.kubernetes.plugins.module_utils._host import (
@@ -80,8 +81,10 @@ def observe(containerd: Containerd) -> list[Leftover]:
     found += [Leftover("rules", tool) for tool in _firewalls() if own_chains(_rules([f"{tool}-save"]), networks)]
     if tools.find("nft"):
         found += [Leftover("table", name) for name in own_tables(_rules(["nft", "list", "tables"]))]
-    # Last, and configurations last of all: what belongs to a network is known by its name, which they hold.
-    return found + [Leftover("file", path) for path in reversed(cni.files(networks)[0])]
+    # Late, and configurations last: what belongs to a network is known by its name, which they hold.
+    found += [Leftover("file", path) for path in reversed(cni.files(networks)[0])]
+    # Last of all: as long as it is there, a reset has not ended.
+    return found + ([Leftover("file", facts.RESET_RECORD)] if os.path.exists(facts.RESET_RECORD) else [])
 
 
 def places(containerd: Containerd) -> list[str]:
@@ -110,22 +113,43 @@ def refuse_control_plane() -> None:
 def reset(kubeadm_path: str, containerd: Containerd) -> list[Leftover]:
     """Take the host out of its cluster. Returns what was removed; nothing when the host was clean.
 
+    A record says on the host that this has begun. Killed anywhere, the next one goes on, with the images too that this one was to remove.
     Raises HostedKubernetesError that lists what could not be removed.
     """
     refuse_control_plane()
+    containerd = resumed(containerd)
     found = observe(containerd)
     if not found:
         return []
+    _record(containerd)
     if os.path.exists(kubeadm_path) and os.path.exists(containerd.socket):
         kubeadm.run(kubeadm_path, ["reset", "--force", "--cri-socket", f"unix://{containerd.socket}"])
-    reasons = [reason for item in observe(containerd) for reason in _removed(item, containerd)]
-    left = observe(containerd)
+    record = Leftover("file", facts.RESET_RECORD)
+    reasons = [reason for item in observe(containerd) if item != record for reason in _removed(item, containerd)]
+    left = [item for item in observe(containerd) if item != record]
     if left:
         raise HostedKubernetesError(
             f"not removed: {', '.join(str(item) for item in left)}; {'; '.join(reasons) or 'something makes it again'}; boot the host and run again",
             left=[str(item) for item in left],
         )
+    host_files.remove(facts.RESET_RECORD)
     return found
+
+
+def resumed(containerd: Containerd) -> Containerd:
+    """Return what a reset is to do with images when an earlier one was to remove them and did not end."""
+    try:
+        with open(facts.RESET_RECORD, encoding="utf-8") as stream:
+            kept = json.load(stream)["kept_images"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return containerd
+    return replace(containerd, kept_images=kept) if containerd.kept_images is None and isinstance(kept, list) else containerd
+
+
+def _record(containerd: Containerd) -> None:
+    kept = None if containerd.kept_images is None else sorted(containerd.kept_images)
+    os.makedirs(os.path.dirname(facts.RESET_RECORD), mode=0o755, exist_ok=True)
+    host_files.write(facts.RESET_RECORD, json.dumps({"kept_images": kept}).encode(), 0o644)
 
 
 def mounts(proc_mounts: str) -> list[str]:

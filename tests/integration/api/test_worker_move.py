@@ -100,3 +100,20 @@ def test_a_node_of_a_tenant_that_sleeps_is_not_moved_yet(tmp_path: Path, pair: t
     assert done.status == 2
     assert f"TenantControlPlane {blue.key}: sleeps" in done.text
     assert "Stop the kubelet" not in done.text
+
+
+def test_a_host_whose_new_tenant_sleeps_stays_where_it_is(tmp_path: Path, pair: tuple[Tenant, Tenant]) -> None:
+    blue, red = pair
+    (tmp_path / "manifest.json").write_text(json.dumps({"kubernetes": "v1.36.3", "arch": "amd64", "artefacts": []}), encoding="utf-8")
+    done = run_role(
+        tmp_path,
+        "worker",
+        tasks_from="move",
+        worker_bundle_dir=str(tmp_path),
+        worker_management_kubeconfig=str(blue.ground.kubeconfig),
+        worker_tenant=red.name,
+        worker_namespace=red.namespace,
+    )
+    assert done.status == 0, done.output
+    assert f"host localhost is left as it is: TenantControlPlane {red.key}: sleeps" in done.text
+    assert done.changed == 0

@@ -12,6 +12,7 @@ import pytest
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import HostedKubernetesError
 from ansible_collections.hosted.kubernetes.plugins.module_utils._host import (
     cni,
+    facts,
     interfaces,
     kubelet_client,
     pod_containers,
@@ -284,6 +285,7 @@ case "$*" in
 esac""",
     )
     (tmp_path / "socket").touch()
+    monkeypatch.setattr(facts, "RESET_RECORD", str(tmp_path / "var/reset.json"))
     monkeypatch.setattr(pod_containers, "ROOT", str(root))
     for name in ("EMPTIED", "REMOVED"):
         monkeypatch.setattr(reset, name, ())
@@ -292,6 +294,40 @@ esac""",
 
 def of_containerd(containerd: Containerd) -> list[str]:
     return [str(item) for item in reset.observe(containerd) if item.kind in ("container", "layer", "image")]
+
+
+def look_at_containerd_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """This machine is no worker; what it has besides is not the test's."""
+    every = reset.observe
+
+    def seen(runtime: Containerd) -> list[reset.Leftover]:
+        return [item for item in every(runtime) if item.kind in ("container", "layer", "image") or item.name == facts.RESET_RECORD]
+
+    monkeypatch.setattr(reset, "observe", seen)
+
+
+def test_a_reset_that_was_killed_is_ended_by_the_next_one_with_its_images(
+    containerd_host: Containerd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look_at_containerd_only(monkeypatch)
+
+    def killed(reference: str) -> None:
+        raise KeyboardInterrupt(reference)
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(Containerd, "remove_image", lambda _self, reference: killed(reference))
+        reset.reset("/no/kubeadm", containerd_host)
+    assert facts.read_membership()["is_reset_unfinished"]
+
+    # Whoever goes on need not know about images: a join that finds the host half reset does not.
+    found = reset.reset("/no/kubeadm", Containerd(containerd_host.ctr, containerd_host.socket))
+    assert [str(item) for item in found] == [
+        "image registry.acme.example/shop:1",
+        "image sha256:4567",
+        f"file {facts.RESET_RECORD}",
+    ]
+    assert not facts.read_membership()["is_reset_unfinished"]
+    assert reset.reset("/no/kubeadm", containerd_host) == []
 
 
 def test_containers_layers_and_images_go_and_the_report_says_where_nothing_is_left(
@@ -304,9 +340,7 @@ def test_containers_layers_and_images_go_and_the_report_says_where_nothing_is_le
         "image registry.acme.example/shop:1",
         "image sha256:4567",
     ]
-    every = reset.observe
-    # This machine is no worker; what it has besides is not the test's.
-    monkeypatch.setattr(reset, "observe", lambda runtime: [item for item in every(runtime) if item.kind in ("container", "layer", "image")])
+    look_at_containerd_only(monkeypatch)
     assert [str(item) for item in reset.reset("/no/kubeadm", containerd_host)] == found
     assert of_containerd(containerd_host) == []
     assert {"containers of pods", "layers of containers", "images"} <= set(reset.places(containerd_host))
