@@ -103,17 +103,16 @@ def root_file_system() -> lab_rootfs.RootFs:
 def running_machine(name: str, network: LabNetwork, number: int, folder: Path) -> Iterator[VirtualMachine]:
     """Boot a machine on a bridge that is there; it answers over SSH inside the block and leaves nothing behind.
 
-    number: of its address in the network. folder: for its disk, its keys, and console.log. Needs root.
+    number: of its address in the network. folder: for its disk, its keys, and console.log, which stays. Needs root.
     """
     rootfs, cache = root_file_system(), cache_directory() / "rootfs"
     cache.mkdir(parents=True, exist_ok=True)
     lab_rootfs.build(rootfs, str(cache), log=str(cache / f"{rootfs.name}.log"))
     source = cache / rootfs.name
     machine = VirtualMachine(name, network.address(number), rootfs.user, folder / "id_ed25519", folder / "known_hosts")
-    _make_disk(machine, network, source, folder)
     options, why = accelerator(Path("/proc/cpuinfo").read_text(encoding="utf-8"), has_device=Path("/dev/kvm").exists())
     print(f"machine {name}: {f'emulated, and slow, since {why}' if why else 'run by KVM'}", flush=True)
-    with _tap(network) as tap:
+    with _disk(machine, network, source, folder), _tap(network) as tap:
         argv = _argv(source, folder, tap, options)
         with running(argv, folder / "qemu.log", lambda: machine.tried("true").returncode == 0, timeout_s=BOOT_TIMEOUT_S):
             yield machine
@@ -143,9 +142,19 @@ def _tap(network: LabNetwork) -> Iterator[str]:
         run(["ip", "link", "delete", name])
 
 
-def _make_disk(machine: VirtualMachine, network: LabNetwork, source: Path, folder: Path) -> None:
-    """Write the root file system into an image, with what makes the machine this one."""
-    root, disk = folder / "root", folder / "disk.img"
+@contextlib.contextmanager
+def _disk(machine: VirtualMachine, network: LabNetwork, source: Path, folder: Path) -> Iterator[None]:
+    """The root file system in an image, with what makes the machine this one; the image is gone after the block."""
+    disk = folder / "disk.img"
+    try:
+        _make_disk(machine, network, source, disk)
+        yield
+    finally:
+        disk.unlink(missing_ok=True)
+
+
+def _make_disk(machine: VirtualMachine, network: LabNetwork, source: Path, disk: Path) -> None:
+    root = disk.with_name("root")
     run(["cp", "--archive", "--reflink=auto", str(source), str(root)], timeout_s=300)
     try:
         _write_identity(machine, network, root)
@@ -153,7 +162,7 @@ def _make_disk(machine: VirtualMachine, network: LabNetwork, source: Path, folde
             stream.truncate(DISK_GB << 30)
         run(["mkfs.ext4", "-q", "-d", str(root), str(disk)], timeout_s=300)
     finally:
-        shutil.rmtree(root)
+        shutil.rmtree(root, ignore_errors=True)
 
 
 def _write_identity(machine: VirtualMachine, network: LabNetwork, root: Path) -> None:
