@@ -185,5 +185,5 @@ def _write_identity(machine: VirtualMachine, network: LabNetwork, root: Path) ->
     for path, text in texts.items():
         (root / path).write_text(text, encoding="utf-8")
     owner = home.stat()
-    for path in (keys.parent, keys):
-        os.chown(path, owner.st_uid, owner.st_gid)
+    for own in (keys.parent, keys):
+        os.chown(own, owner.st_uid, owner.st_gid)
