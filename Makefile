@@ -50,7 +50,7 @@ clean: ## remove environments, the copied tree and build results; the bundle and
 
 ##### Checks, from the fastest to the slowest
 
-.PHONY: format lint sanity test-unit test-roles test-api test-cluster test-site test-scenario test-build test-core-floor test-fast test test-long bench bench-backup
+.PHONY: format lint sanity test-unit test-roles test-api test-cluster test-site test-vm test-scenario test-build test-core-floor test-fast test test-long bench bench-backup
 format: venv ## format the Python code and sort its imports
 	ruff check -q --fix --select I . && ruff format .
 
@@ -83,6 +83,10 @@ test-cluster: $(READY) ## tests against real clusters on lab machines
 test-site: $(READY) ## a site's life on machines of its own, from nothing to nothing, playbook by playbook
 	$(PYTEST) $(SHORT) $(SITE) $(PYTEST_ARGUMENTS)
 
+test-vm: $(READY) ## a worker with a kernel of its own, by the roles' defaults; QEMU emulates it where KVM cannot run it
+	@tools/prerequisites vm
+	$(PYTEST) -s tests/integration/vm $(PYTEST_ARGUMENTS)
+
 test-scenario: $(READY) ## the main job end to end: molecule scenario default on machines of its own
 	cd $(TREE) && molecule test --scenario-name default
 
@@ -110,6 +114,7 @@ test-long: $(READY) ## what takes too long for every change: a site's and a tena
 	$(PYTEST) -s -m long tests/integration/cluster $(PYTEST_ARGUMENTS)
 	$(PYTEST) $(SITE) $(PYTEST_ARGUMENTS)
 	$(PYTEST) -s tests/integration/life $(PYTEST_ARGUMENTS)
+	@$(MAKE) --no-print-directory test-vm PYTEST_ARGUMENTS="$(PYTEST_ARGUMENTS)"
 
 bench: $(READY) ## measure one tenant (bare process, finished manifests, our module), the steps of its life, and its memory
 	cd $(TREE) && PYTHONPATH=$(TREE_ROOT) python tests/bench/run.py $(BENCH_ARGUMENTS)

@@ -32,6 +32,15 @@ options:
     description: What is asked of the host.
     type: dict
     required: true
+  owners:
+    description: What M(hosted.kubernetes.tenant_ca_info) returned of a host that trusts another CA than the tenant's.
+    type: list
+    elements: dict
+    default: []
+  may_move:
+    description: Whether a host that is a node of one of these may be taken out of it.
+    type: bool
+    default: false
 """
 
 EXAMPLES = r"""
@@ -42,7 +51,9 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: The decision with its reason; C(action) is V(join), V(rejoin), V(none) or V(refuse).
+  description:
+    - The decision with its reason; C(action) is V(join), V(rejoin), V(move), V(none) or V(refuse).
+    - C(leaves) has C(namespace) and C(name) of the tenant that a host is moved from.
   type: dict
   sample:
     action: join
@@ -50,19 +61,36 @@ _value:
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import HostedKubernetesError
-from ansible_collections.hosted.kubernetes.plugins.module_utils._api.join import JoinRequirements, JoinTarget, plan_join
+from ansible_collections.hosted.kubernetes.plugins.module_utils._api.join import JoinRequirements, JoinTarget, Owner, plan_join
 
 
-def join_plan(facts: Mapping[str, Any], host: str, target: Mapping[str, Any], requirements: Mapping[str, Any]) -> dict[str, str]:
+def join_plan(
+    facts: Mapping[str, Any],
+    host: str,
+    target: Mapping[str, Any],
+    requirements: Mapping[str, Any],
+    owners: Sequence[Mapping[str, Any]] = (),
+    may_move: bool = False,
+) -> dict[str, Any]:
+    found = [Owner(str(item["namespace"]), str(item["name"]), str(item.get("endpoint") or "")) for item in owners]
     try:
-        plan = plan_join(host, facts, JoinTarget(**target), _requirements(requirements), now_s=int(time.time()))
+        plan = plan_join(
+            host,
+            facts,
+            JoinTarget(**target),
+            _requirements(requirements),
+            now_s=int(time.time()),
+            owners=found,
+            may_move=may_move,
+        )
     except HostedKubernetesError as error:
         return {"action": "refuse", "reason": error.msg}
-    return {"action": plan.action.value, "reason": plan.reason}
+    leaves = {"leaves": {"namespace": plan.leaves.namespace, "name": plan.leaves.name}} if plan.leaves else {}
+    return {"action": plan.action.value, "reason": plan.reason, **leaves}
 
 
 def _requirements(given: Mapping[str, Any]) -> JoinRequirements:

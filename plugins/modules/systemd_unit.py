@@ -46,6 +46,10 @@ options:
     type: list
     elements: str
     default: []
+  after_stop:
+    description: Whether earlier tasks of a run in check mode would have stopped the unit. In a real run it does not count.
+    type: bool
+    default: false
 extends_documentation_fragment:
   - hosted.kubernetes.attributes
   - hosted.kubernetes.attributes.host
@@ -97,6 +101,7 @@ SPEC = ArgumentSpec(
         "paths": {"type": "list", "elements": "str", "default": []},
         "record": {"type": "str", "default": ""},
         "pending": {"type": "list", "elements": "str", "default": []},
+        "after_stop": {"type": "bool", "default": False},
     }
 )
 
@@ -106,7 +111,7 @@ def main_with(module: AnsibleModule) -> dict[str, Any]:
     name = params["name"] if "." in params["name"] else f"{params['name']}.service"
     state = units.observe(name, params["paths"], params["record"])
     if module.check_mode:
-        state = units.foreseen(state, params["pending"])
+        state = units.foreseen(state, params["pending"], is_stopped=params["after_stop"])
     steps = units.plan(state, enabled=params["enabled"], wanted=params["state"])
     if steps and not module.check_mode:
         units.apply(name, steps, params["paths"], params["record"])

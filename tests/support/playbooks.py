@@ -77,13 +77,18 @@ def run_command(arguments: Sequence[str], **more: str) -> PlaybookRun:
 
 def kill_when_written(arguments: Sequence[str], file: Path, pause_s: float, also: Callable[[], object]) -> None:
     """Kill a run (SIGKILL) with all its processes as soon as a file exists, then call `also` for what is to die with it."""
+    kill_when(arguments, file.exists, f"{file.name} was written", pause_s, also)
+
+
+def kill_when(arguments: Sequence[str], happened: Callable[[], bool], what: str, pause_s: float, also: Callable[[], object]) -> None:
+    """Kill a run (SIGKILL) with all its processes as soon as something has happened. what: says it in messages."""
     with subprocess.Popen(
         arguments, env=environment(), start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as run:
         deadline = time.monotonic() + 300
-        while not file.exists():
-            assert run.poll() is None, f"the run ended before {file.name} was written"
-            assert time.monotonic() < deadline, f"{file.name} was not written"
+        while not happened():
+            assert run.poll() is None, f"the run ended before {what}"
+            assert time.monotonic() < deadline, f"it was in vain to wait until {what}"
             time.sleep(pause_s)
         os.killpg(run.pid, signal.SIGKILL)
         also()

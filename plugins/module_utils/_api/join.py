@@ -26,11 +26,24 @@ _IPV6_SUBNET: Final = re.compile(r"^\s*(?:podSubnet|serviceSubnet):[^\n]*[0-9a-f
 
 
 class JoinAction(StrEnum):
-    """NONE: the host is a node of this tenant. REJOIN: reset first, what an earlier join left is of no use."""
+    """NONE: the host is a node of this tenant. REJOIN: reset first, what an earlier join left is of no use. MOVE: of another tenant, to be left first."""
 
     JOIN = "join"
     REJOIN = "rejoin"
+    MOVE = "move"
     NONE = "none"
+
+
+@dataclass(frozen=True)
+class Owner:
+    """A tenant of the management cluster whose CA a host trusts. endpoint: "address:port" it publishes, "" while unknown."""
+
+    namespace: str
+    name: str
+    endpoint: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}"
 
 
 @dataclass(frozen=True)
@@ -64,8 +77,11 @@ class JoinRequirements:
 
 @dataclass(frozen=True)
 class JoinPlan:
+    """leaves: the tenant that the host is a node of now, when it is to be moved."""
+
     action: JoinAction
     reason: str
+    leaves: Owner | None = None
 
 
 def uses_ipv6(endpoint: str, cluster_configuration: str) -> bool:
@@ -76,21 +92,32 @@ def uses_ipv6(endpoint: str, cluster_configuration: str) -> bool:
     return "://[" in endpoint or _IPV6_SUBNET.search(cluster_configuration) is not None
 
 
-def plan_join(host: str, facts: Mapping[str, Any], target: JoinTarget, wanted: JoinRequirements, *, now_s: int) -> JoinPlan:
+def plan_join(
+    host: str,
+    facts: Mapping[str, Any],
+    target: JoinTarget,
+    wanted: JoinRequirements,
+    *,
+    now_s: int,
+    owners: Sequence[Owner] = (),
+    may_move: bool = False,
+) -> JoinPlan:
     """Decide what must happen to one host so that it is a node of its tenant cluster.
 
     host: inventory name, for messages. facts: what module host_info returned. now_s: controller's clock, seconds since the epoch, for
-    certificates that end; how far the host's clock is off was measured when the facts were read.
+    certificates that end; how far the host's clock is off was measured when the facts were read. owners: tenants of the management cluster
+    whose CA a host trusts that does not trust the target's. may_move: whether it may be taken out of one of them.
     Raises InvalidError with all that is in the way, when something is; nothing has been changed then.
     """
     membership = facts["membership"]
     problems = basic_problems(facts, wanted)
-    problems += foreign_problems(membership, target)
+    problems += foreign_problems(membership, target, owners, may_move)
     skew = kubelet_problem(target.version, wanted.bundle_version)
     problems += [f"bundle of {wanted.bundle_version}, tenant of {target.version}: {skew}"] if skew else []
     if problems:
         raise InvalidError.from_problems(f"host {host}", problems)
-    plan = decide(membership, target, now_s=now_s)
+    leaves = owner_of(membership, owners) if _is_foreign(membership, target) else None
+    plan = _move(leaves, target) if leaves else decide(membership, target, now_s=now_s)
     if plan.action is JoinAction.NONE:
         problems = _upgrade_problems(membership["kubelet_version"], wanted)
     else:
@@ -100,9 +127,23 @@ def plan_join(host: str, facts: Mapping[str, Any], target: JoinTarget, wanted: J
     return plan
 
 
+def owner_of(membership: Mapping[str, Any], owners: Sequence[Owner]) -> Owner | None:
+    """Return whose node a host is. Tenants that were given one CA are told apart by their endpoints; None when they cannot be."""
+    if len(owners) > 1:
+        server = str((membership["kubelet_conf"] or {}).get("server")).split("://", 1)[-1].rstrip("/")
+        owners = [owner for owner in owners if owner.endpoint == server]
+    return owners[0] if len(owners) == 1 else None
+
+
+def _move(leaves: Owner, target: JoinTarget) -> JoinPlan:
+    return JoinPlan(JoinAction.MOVE, f"it is a node of tenant {leaves} and becomes one of tenant {target.tenant}", leaves)
+
+
 def decide(membership: Mapping[str, Any], target: JoinTarget, *, now_s: int) -> JoinPlan:
     """Decide by where a host has joined alone. membership: see _host/facts.py; of another cluster than the target's it must not be."""
     conf = membership["kubelet_conf"]
+    if membership["is_reset_unfinished"]:
+        return JoinPlan(JoinAction.REJOIN, "a reset of the host did not finish")
     if conf is None:
         left = list(membership["leftovers"]) + (["bootstrap-kubelet.conf"] if membership["has_bootstrap_conf"] else [])
         if left:
@@ -138,18 +179,33 @@ def basic_problems(facts: Mapping[str, Any], wanted: JoinRequirements) -> list[s
     return problems
 
 
-def foreign_problems(membership: Mapping[str, Any], target: JoinTarget) -> list[str]:
-    """Return why a host is somebody else's: a control plane, or a node of another cluster."""
+def foreign_problems(membership: Mapping[str, Any], target: JoinTarget, owners: Sequence[Owner] = (), may_move: bool = False) -> list[str]:
+    """Return why a host is somebody else's: a control plane, or a node of another cluster. owners, may_move: see plan_join."""
     conf = membership["kubelet_conf"]
     if any(name.startswith("kube-apiserver") for name in membership["static_pods"]):
         where = conf["server"] if conf else "its own cluster"
         return [f"it runs a control plane ({where}) and cannot become a worker of tenant {target.tenant}; choose another host"]
-    if conf is None or not conf["ca_hashes"] or set(conf["ca_hashes"]) & set(target.ca_hashes):
+    if not _is_foreign(membership, target) or (may_move and owner_of(membership, owners)):
         return []
     theirs = f"{conf['server']} with CA {', '.join(conf['ca_names'])} ({', '.join(conf['ca_hashes'])})"
     ours = f"tenant {target.tenant} at {target.endpoint} ({', '.join(target.ca_hashes)})"
-    remedy = "take it out of that one first (playbook worker_reset with that cluster as worker_tenant or worker_tenant_kubeconfig)"
-    return [f"it has joined another cluster: {theirs}, not {ours}; {remedy}, or choose another host"]
+    return [f"it has joined another cluster: {theirs}, not {ours}; {_foreign_remedy(membership, owners, may_move)}"]
+
+
+def _foreign_remedy(membership: Mapping[str, Any], owners: Sequence[Owner], may_move: bool) -> str:
+    other = "or choose another host"
+    out = "take it out of that one first (playbook worker_reset with that cluster as worker_tenant or worker_tenant_kubeconfig)"
+    if len(owners) > 1 and not owner_of(membership, owners):
+        return f"that CA is shared by tenants {', '.join(map(str, owners))}, none of which has that address: {out}, {other}"
+    if owners:
+        return f"that is tenant {owner_of(membership, owners)}: move the host from there (playbook worker_move), {other}"
+    return f"{'no tenant of this management cluster has that CA: ' if may_move else ''}{out}, {other}"
+
+
+def _is_foreign(membership: Mapping[str, Any], target: JoinTarget) -> bool:
+    """Whether a host trusts CA certificates, none of which is the target's."""
+    trusted = set((membership["kubelet_conf"] or {}).get("ca_hashes") or ())
+    return bool(trusted) and not trusted & set(target.ca_hashes)
 
 
 def _upgrade_problems(kubelet: str | None, wanted: JoinRequirements) -> list[str]:

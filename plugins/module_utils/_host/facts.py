@@ -29,9 +29,12 @@ BOOTSTRAP_CONF = "/etc/kubernetes/bootstrap-kubelet.conf"
 ADMIN_CONF = "/etc/kubernetes/admin.conf"
 # What a join leaves on a host, besides the two above.
 LEFTOVERS = ("/etc/kubernetes/pki/ca.crt", "/var/lib/kubelet/config.yaml", "/var/lib/kubelet/kubeadm-flags.env")
+# There from the beginning of a reset to its end, which a kill may keep away.
+RESET_RECORD = "/var/lib/hosted-kubernetes/reset.json"
 MANIFESTS = "/etc/kubernetes/manifests"
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "ppc64le": "ppc64le", "s390x": "s390x", "riscv64": "riscv64"}
 _LISTEN = "0A"
+_NODE_USER = "system:node:"
 
 Json = dict[str, Any]
 
@@ -85,6 +88,7 @@ def read_membership() -> Json:
         "has_bootstrap_conf": os.path.exists(BOOTSTRAP_CONF),
         "has_admin_conf": os.path.exists(ADMIN_CONF),
         "leftovers": [path for path in LEFTOVERS if os.path.exists(path)],
+        "is_reset_unfinished": os.path.exists(RESET_RECORD),
         "static_pods": sorted(os.listdir(MANIFESTS)) if os.path.isdir(MANIFESTS) else [],
         "is_kubelet_running": is_active("kubelet.service"),
         "kubelet_version": _kubelet_version(),
@@ -95,9 +99,16 @@ def read_membership() -> Json:
 def describe_kubelet_conf(text: str) -> Json:
     """Describe a kubelet.conf as kubeadm and the kubelet write it, certificate files included.
 
-    Returns server, ca_hashes, ca_names, client_not_after_s (None when the kubelet has no client certificate) and problem.
+    Returns server, ca_hashes, ca_names, client_not_after_s and node_name (None when the kubelet has no client certificate) and problem.
     """
-    found: Json = {"server": _value(text, "server"), "ca_hashes": [], "ca_names": [], "client_not_after_s": None, "problem": None}
+    found: Json = {
+        "server": _value(text, "server"),
+        "ca_hashes": [],
+        "ca_names": [],
+        "client_not_after_s": None,
+        "node_name": None,
+        "problem": None,
+    }
     try:
         authorities = x509.read_pem(authority_of(text))
         clients = x509.read_pem(_pem(text, "client-certificate"))
@@ -107,7 +118,13 @@ def describe_kubelet_conf(text: str) -> Json:
     found["ca_names"] = sorted({item.common_name for item in authorities})
     if clients:
         found["client_not_after_s"] = int(clients[0].not_after.timestamp())
+        found["node_name"] = _node_name(clients[0].common_name)
     return found
+
+
+def _node_name(user: str) -> str | None:
+    """The Node that a kubelet's user stands for (https://kubernetes.io/docs/reference/access-authn-authz/node/); None when it is no kubelet's."""
+    return user[len(_NODE_USER) :] or None if user.startswith(_NODE_USER) else None
 
 
 def authority_of(conf: str) -> str:

@@ -68,8 +68,13 @@ def plan(state: UnitState, *, enabled: bool, wanted: str) -> list[str]:
     return steps
 
 
-def foreseen(state: UnitState, pending: Sequence[str]) -> UnitState:
-    """Return the unit as it would be seen after files have been written; pending: those that differ now. For check mode."""
+def foreseen(state: UnitState, pending: Sequence[str], *, is_stopped: bool = False) -> UnitState:
+    """Return the unit as it would be seen after files have been written; pending: those that differ now. For check mode.
+
+    is_stopped: the unit would have been stopped, too.
+    """
+    if is_stopped:
+        state = replace(state, active="inactive", started_s=None)
     changed = {path: "pending" for path in pending if path in state.digests}
     if not changed:
         return state

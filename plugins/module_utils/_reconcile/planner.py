@@ -23,6 +23,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources i
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.tenant_control_plane import DEFAULT_REPLICAS, KIND
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.unknown import has_unknown
 from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.driver import PASSWORD
+from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.kubelet_verification import unverifiable_kubelets
 from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.management.inputs import (
     DatastoreInputs,
     ManagementInputs,
@@ -246,7 +247,7 @@ class _Planner:
         return list(self._apply(body, live, Stage.DEPLOYMENT)), deferred
 
     def remarks(self) -> tuple[str, ...]:
-        return tuple(overruled(self.desired.tenant, self._deployment))
+        return (*overruled(self.desired.tenant, self._deployment), *unverifiable_kubelets(self.desired.tenant))
 
     def is_rolling(self, changes: Iterable[Change]) -> bool:
         """Whether pods of an older template serve, or will for a while: an upgraded tenant's objects wait for its API server."""

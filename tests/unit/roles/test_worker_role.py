@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from ansible_collections.hosted.kubernetes.tests.support.playbooks import PlaybookRun, run_playbook, run_role
+from ansible_collections.hosted.kubernetes.tests.unit.module_utils._api.test_join import facts
 
 ROOT = Path(__file__).parents[3]
 # Run on the controller without a connection to the host: some hundredths of a second each.
@@ -47,7 +48,7 @@ def module_of(task: dict[str, Any]) -> str:
     return next(key for key in task if "." in key)
 
 
-@pytest.mark.parametrize("name", ["main", "reset", "upgrade", "refresh"])
+@pytest.mark.parametrize("name", ["main", "move", "reset", "upgrade", "refresh"])
 def test_no_task_touches_another_host(name: str) -> None:
     found = list(tasks("worker", name))
     assert found
@@ -127,6 +128,75 @@ def test_a_node_of_another_cluster_is_not_reset(tmp_path: Path) -> None:
 )
 def test_other_hosts_are_reset(tmp_path: Path, conf: dict[str, Any] | None) -> None:
     assert reset_decide(tmp_path, conf).status == 0
+
+
+def test_a_node_of_another_cluster_is_not_joined_whether_or_not_anybody_can_say_whose_it_is(tmp_path: Path) -> None:
+    kubeconfig = str(tmp_path / "none.kubeconfig")
+    (tmp_path / "manifest.json").write_text(json.dumps({"kubernetes": "v1.36.3", "arch": "amd64", "artefacts": []}), encoding="utf-8")
+    given = {
+        "__worker_facts": {"host": {**facts(), "membership": {**facts()["membership"], "kubelet_conf": FOREIGN}}},
+        "__worker_join": {"target": TARGET},
+        "worker_bundle_dir": str(tmp_path),
+        "worker_management_kubeconfig": kubeconfig,
+    }
+    done = run_role(tmp_path, "worker", tasks_from="decide", **given)
+    assert done.status == 2
+    assert "it has joined another cluster: https://192.0.2.1:6443 with CA other (sha256:bb)" in done.text
+    assert "take it out of that one first (playbook worker_reset with" in done.text
+
+    done = run_role(tmp_path, "worker", tasks_from="decide", __worker_may_move=True, **given)
+    assert done.status == 2
+    assert kubeconfig in done.text
+    assert "Decide what the host needs" not in done.text
+
+
+def test_a_move_leaves_the_tenant_that_the_host_is_in_whatever_the_variables_say(tmp_path: Path) -> None:
+    """Extra variables win over those of an include: the tenant to leave must not be taken from them."""
+    seen = "{{ __worker_left.namespace }}/{{ __worker_left.name }} {{ __worker_left.node_name }} {{ __worker_left.kubeconfig | default('-', true) }}."
+    (tmp_path / "seen.yml").write_text(json.dumps([{"ansible.builtin.debug": {"msg": f"left {seen}"}}]), encoding="utf-8")
+    leaves = {item["name"]: item for item in flat(yaml.safe_load((ROOT / "roles/worker/tasks/leave.yml").read_text()))}
+    included = [item["vars"] for item in leaves.values() if "__worker_left" in item.get("vars", {})]
+    assert len(included) == 2
+    plays: list[dict[str, Any]] = [
+        {"ansible.builtin.include_role": {"name": "hosted.kubernetes.worker", "tasks_from": "reset_decide", "public": True}},
+        {"ansible.builtin.include_tasks": str(tmp_path / "seen.yml")},
+        *({"ansible.builtin.include_tasks": str(tmp_path / "seen.yml"), "vars": variables} for variables in included),
+    ]
+    path = tmp_path / "left.json"
+    path.write_text(json.dumps([{"hosts": "localhost", "connection": "local", "gather_facts": False, "tasks": plays}]), encoding="utf-8")
+    done = run_playbook(
+        path,
+        worker_tenant="beta",
+        worker_namespace="red",
+        worker_node_name="new-name",
+        worker_tenant_kubeconfig="",
+        worker_reset_foreign=True,
+        __worker_join={"target": TARGET},
+        __worker_facts={"host": {"membership": {"kubelet_conf": {**FOREIGN, "node_name": "old-name"}}}},
+        __worker_plan={"action": "move", "leaves": {"namespace": "blue", "name": "acme"}},
+    )
+    assert done.status == 0, done.output
+    assert re.findall(r"left ([^.]*)\.", done.text) == ["red/beta new-name -", "blue/acme old-name -", "blue/acme old-name -"]
+
+
+def test_a_move_names_its_hosts(tmp_path: Path) -> None:
+    (tmp_path / "inventory").write_text("[workers]\nworker-1 ansible_connection=local\n", encoding="utf-8")
+    done = run_playbook("hosted.kubernetes.worker_move", inventory=str(tmp_path / "inventory"))
+    assert done.status == 2
+    assert "name the hosts with --limit, or set worker_move_all" in done.text
+
+
+def test_images_of_the_bundle_stay(tmp_path: Path) -> None:
+    image = {"kind": "image", "name": "pause", "reference": "registry.k8s.io/pause:3.10.2"}
+    manifest = {"kubernetes": "v1.36.3", "arch": "amd64", "artefacts": [image, {"kind": "binary", "name": "kubelet"}]}
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    include = {"name": "hosted.kubernetes.worker", "tasks_from": "reset_preflight", "public": True}
+    tasks = [{"ansible.builtin.include_role": include}, {"ansible.builtin.debug": {"msg": "kept {{ __worker_kept_images | join(' ') }}."}}]
+    path = tmp_path / "kept.json"
+    path.write_text(json.dumps([{"hosts": "localhost", "connection": "local", "gather_facts": False, "tasks": tasks}]), encoding="utf-8")
+    for bundle, expected in ((str(tmp_path), "registry.k8s.io/pause:3.10.2"), ("", "")):
+        done = run_playbook(path, ansible_become=False, worker_bundle_dir=bundle)
+        assert f"kept {expected}." in done.text, done.output
 
 
 def test_a_reset_needs_no_bundle(tmp_path: Path) -> None:

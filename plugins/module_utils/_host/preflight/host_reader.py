@@ -18,6 +18,7 @@ from typing import Any
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import HostedKubernetesError
 from ansible_collections.hosted.kubernetes.plugins.module_utils._host import facts, reset, tools
+from ansible_collections.hosted.kubernetes.plugins.module_utils._host.pod_containers import Containerd
 from ansible_collections.hosted.kubernetes.plugins.module_utils._host.preflight.model import Answer, Disk, Route
 
 _WRITES = 8
@@ -130,7 +131,7 @@ class HostReader:
 
     def leftovers(self) -> list[str]:
         try:
-            return [str(item) for item in reset.observe(self._ctr, self._containerd)]
+            return [str(item) for item in reset.observe(Containerd(self._ctr, self._containerd))]
         except HostedKubernetesError as error:
             return [f"what cannot be looked at ({error.msg})"]
 

@@ -16,6 +16,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._api.join import
     JoinAction,
     JoinRequirements,
     JoinTarget,
+    Owner,
     plan_join,
     uses_ipv6,
 )
@@ -41,6 +42,7 @@ FRESH: dict[str, Any] = {
         "has_admin_conf": False,
         "kubelet_version": None,
         "leftovers": [],
+        "is_reset_unfinished": False,
         "static_pods": [],
     },
 }
@@ -71,6 +73,8 @@ def facts(membership: dict[str, Any] | None = None, **changed: Any) -> dict[str,
         pytest.param({"kubelet_conf": {**CONF, "client_not_after_s": None}}, TARGET, JoinAction.REJOIN, id="no certificate"),
         pytest.param({"kubelet_conf": {**CONF, "ca_hashes": []}}, TARGET, JoinAction.REJOIN, id="no CA"),
         pytest.param({"kubelet_conf": {**CONF, "problem": "broken", "ca_hashes": []}}, TARGET, JoinAction.REJOIN, id="unreadable"),
+        pytest.param({"is_reset_unfinished": True}, TARGET, JoinAction.REJOIN, id="killed during a reset"),
+        pytest.param({"is_reset_unfinished": True, "kubelet_conf": CONF}, TARGET, JoinAction.REJOIN, id="killed early in a reset"),
         pytest.param({"has_bootstrap_conf": True}, TARGET, JoinAction.REJOIN, id="killed during the TLS bootstrap"),
         pytest.param({"leftovers": ["/etc/kubernetes/pki/ca.crt"]}, TARGET, JoinAction.REJOIN, id="killed before the TLS bootstrap"),
     ],
@@ -88,6 +92,59 @@ def test_a_host_that_joined_elsewhere_is_refused_with_both_clusters_named() -> N
         "https://198.51.100.20:6443 (sha256:aa); take it out of that one first (playbook worker_reset with that cluster as worker_tenant or "
         "worker_tenant_kubeconfig), or choose another host"
     )
+
+
+FOREIGN = {**CONF, "server": "https://192.0.2.1:6443", "ca_hashes": [THEIRS], "ca_names": ["other"]}
+BLUE, RED = Owner("tenants", "blue", "192.0.2.1:6443"), Owner("tenants", "red", "192.0.2.2:6443")
+
+
+def test_a_node_of_another_tenant_is_refused_with_the_way_to_move_it() -> None:
+    with pytest.raises(InvalidError, match=r"that is tenant tenants/blue: move the host from there \(playbook worker_move\), or choose"):
+        plan_join("worker-1", facts({"kubelet_conf": FOREIGN}), TARGET, WANTED, now_s=NOW_S, owners=[BLUE])
+
+
+def test_a_node_of_another_tenant_is_moved_when_it_may_be() -> None:
+    seen = facts({"kubelet_conf": FOREIGN, "kubelet_version": "v1.35.4"}, ports={"10250": "kubelet"})
+    plan = plan_join("worker-1", seen, TARGET, WANTED, now_s=NOW_S, owners=[BLUE], may_move=True)
+    assert (plan.action, plan.leaves) == (JoinAction.MOVE, BLUE)
+    assert plan.reason == "it is a node of tenant tenants/blue and becomes one of tenant default/acme"
+
+
+def test_tenants_with_one_ca_are_told_apart_by_their_addresses() -> None:
+    seen = facts({"kubelet_conf": FOREIGN})
+    assert plan_join("worker-1", seen, TARGET, WANTED, now_s=NOW_S, owners=[BLUE, RED], may_move=True).leaves == BLUE
+    unknown = facts({"kubelet_conf": {**FOREIGN, "server": "https://192.0.2.3:6443"}})
+    with pytest.raises(InvalidError, match="that CA is shared by tenants tenants/blue, tenants/red, none of which has that address"):
+        plan_join("worker-1", unknown, TARGET, WANTED, now_s=NOW_S, owners=[BLUE, RED], may_move=True)
+
+
+@pytest.mark.parametrize(
+    ("seen", "owners", "said"),
+    [
+        pytest.param(
+            facts({"kubelet_conf": FOREIGN}),
+            [],
+            r"https://192.0.2.1:6443 with CA other \(sha256:bb\), not tenant .*no tenant of this management cluster has that CA: take it out",
+            id="no tenant",
+        ),
+        pytest.param(
+            facts({"kubelet_conf": FOREIGN, "static_pods": ["kube-apiserver.yaml"]}), [BLUE], "it runs a control plane", id="control plane"
+        ),
+        pytest.param(
+            facts({"kubelet_conf": FOREIGN}, unreachable=["198.51.100.20:6443"]), [BLUE], "cannot reach tenant default/acme", id="route"
+        ),
+        pytest.param(facts({"kubelet_conf": FOREIGN}, free_mb={"/var": 1}), [BLUE], "1 MiB free", id="room"),
+    ],
+)
+def test_what_is_in_the_way_of_a_move_is_told_before_the_node_is_touched(seen: dict[str, Any], owners: list[Owner], said: str) -> None:
+    with pytest.raises(InvalidError, match=said):
+        plan_join("worker-1", seen, TARGET, WANTED, now_s=NOW_S, owners=owners, may_move=True)
+
+
+def test_a_host_in_order_is_not_moved() -> None:
+    seen = facts({"kubelet_conf": CONF})
+    assert plan_join("worker-1", seen, TARGET, WANTED, now_s=NOW_S, owners=[BLUE], may_move=True).action is JoinAction.NONE
+    assert plan_join("worker-1", facts(), TARGET, WANTED, now_s=NOW_S, may_move=True).action is JoinAction.JOIN
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._host import facts, tools
+from ansible_collections.hosted.kubernetes.tests.support.certificates import Authority
 from ansible_collections.hosted.kubernetes.tests.unit.module_utils._host.test_x509 import EC, HASHES, RSA
 
 BROKEN = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
@@ -54,8 +55,18 @@ def test_kubelet_conf_with_inline_ca_and_certificate_file(tmp_path: Path) -> Non
         "ca_hashes": sorted([HASHES["rsa"], HASHES["ec"]]),
         "ca_names": ["kubernetes-ec", "kubernetes-rsa"],
         "client_not_after_s": 2110736706,
+        "node_name": None,
         "problem": None,
     }
+
+
+@pytest.mark.parametrize(
+    ("user", "expected"), [("system:node:worker-1.example", "worker-1.example"), ("system:node:", None), ("admin", None)]
+)
+def test_a_host_knows_what_its_cluster_calls_it(user: str, expected: str | None, tmp_path: Path) -> None:
+    client = Authority(tmp_path).client(user, ("system:nodes",)).certificate
+    found = facts.describe_kubelet_conf(kubelet_conf("", f"client-certificate: {client}"))
+    assert found["node_name"] == expected
 
 
 def test_kubelet_conf_with_files_that_are_gone(tmp_path: Path) -> None:

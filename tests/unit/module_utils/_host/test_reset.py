@@ -10,7 +10,17 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import HostedKubernetesError
-from ansible_collections.hosted.kubernetes.plugins.module_utils._host import cni, interfaces, kubelet_client, reset, snapshots, tools
+from ansible_collections.hosted.kubernetes.plugins.module_utils._host import (
+    cni,
+    facts,
+    interfaces,
+    kubelet_client,
+    pod_containers,
+    reset,
+    snapshots,
+    tools,
+)
+from ansible_collections.hosted.kubernetes.plugins.module_utils._host.pod_containers import Containerd
 
 # iptables-save v1.8.11 (nf_tables) on a worker with kube-proxy in mode iptables and portmap, shortened, and a rule of the host's own.
 SAVED = """\
@@ -30,6 +40,7 @@ COMMIT
 
 
 NETWORKS = cni.NETWORKS
+NO_CONTAINERD = Containerd("/no/ctr", "/no/socket")
 
 
 def test_only_chains_of_the_cluster_go() -> None:
@@ -58,11 +69,14 @@ def test_mounts_below_the_kubelet_go_the_deepest_first_and_the_folder_itself_sta
         "/dev/sda1 / ext4 rw 0 0\n/dev/sdb /var/lib/kubelet ext4 rw 0 0\n"
         "tmpfs /var/lib/kubelet/pods/1/volumes/a tmpfs rw 0 0\ntmpfs /var/lib/kubelet/pods/1/volumes/a/sub\\040path tmpfs rw 0 0\n"
         "nsfs /run/netns/cni-1 nsfs rw 0 0\nnsfs /run/netns/own nsfs rw 0 0\n"
+        "overlay /run/containerd/io.containerd.runtime.v2.task/k8s.io/1/rootfs overlay rw 0 0\n"
+        "overlay /run/containerd/io.containerd.runtime.v2.task/default/1/rootfs overlay rw 0 0\n"
     )
     assert reset.mounts(text) == [
         "/var/lib/kubelet/pods/1/volumes/a/sub path",
         "/var/lib/kubelet/pods/1/volumes/a",
         "/run/netns/cni-1",
+        "/run/containerd/io.containerd.runtime.v2.task/k8s.io/1/rootfs",
     ]
 
 
@@ -77,12 +91,12 @@ def tool(folder: Path, name: str, script: str) -> str:
 def test_a_host_whose_containerd_is_dead_is_not_called_clean(left: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ctr = tool(tmp_path, "ctr", "echo connection refused >&2; exit 1")
     state, socket = tmp_path / "state", tmp_path / "socket"
-    monkeypatch.setattr(reset, "CONTAINERD_STATE", (str(state),))
-    assert [item for item in reset.observe(ctr, str(socket)) if item.kind == "container"] == []
+    monkeypatch.setattr(pod_containers, "STATE", (str(state),))
+    assert [item for item in reset.observe(Containerd(ctr, str(socket))) if item.kind == "container"] == []
 
     (socket if left == "socket" else state).touch()
     with pytest.raises(HostedKubernetesError, match=r"containerd does not answer: .*connection refused; start it"):
-        reset.observe(ctr, str(socket))
+        reset.observe(Containerd(ctr, str(socket)))
 
 
 @pytest.mark.parametrize(
@@ -99,10 +113,10 @@ def test_only_a_firewall_that_the_kernel_lacks_has_no_rules_for_sure(
     monkeypatch.setattr(tools, "PATH", f"{tmp_path}:/usr/bin:/bin")
     tool(tmp_path, "iptables-save", f'echo "{said.replace("`", "")}" >&2; exit 1')
     if known:
-        assert [item for item in reset.observe("/no/ctr", "/no/socket") if item.kind == "rules"] == []
+        assert [item for item in reset.observe(NO_CONTAINERD) if item.kind == "rules"] == []
     else:
         with pytest.raises(HostedKubernetesError, match=r"iptables-save ended with status 1: .*Operation not permitted"):
-            reset.observe("/no/ctr", "/no/socket")
+            reset.observe(NO_CONTAINERD)
 
 
 @pytest.mark.parametrize(
@@ -154,7 +168,7 @@ def test_networks_of_other_software_stay_and_are_named(shared: Path) -> None:
     ]
     assert cni.files(cni.networks())[1] == kept
 
-    found = [item.name for item in reset.observe("/no/ctr", "/no/socket") if item.name.startswith(str(shared))]
+    found = [item.name for item in reset.observe(NO_CONTAINERD) if item.name.startswith(str(shared))]
     assert found == [
         f"{shared}/cni/results/cni-loopback-1f-lo",
         f"{shared}/cni/results/cbr0-1f-eth0",
@@ -207,5 +221,129 @@ def test_what_an_upgrade_kept_goes_with_the_cluster(tmp_path: Path, monkeypatch:
     snapshots.take("upgrade", [str(marker)], {}, str(root))
     monkeypatch.setattr(reset, "EMPTIED", (str(root),))
     monkeypatch.setattr(reset, "REMOVED", (str(marker),))
-    found = [item for item in reset.observe("/no/ctr", "/no/socket") if item.name.startswith(str(tmp_path))]
+    found = [item for item in reset.observe(NO_CONTAINERD) if item.name.startswith(str(tmp_path))]
     assert [str(item) for item in found] == [f"file {root}/upgrade", f"file {marker}"]
+
+
+# ctr 2.2.5 on a worker, shortened.
+LAYERS = """\
+KEY                                      PARENT     KIND
+extract-715-F1 sha256:8e2                sha256:1c  Active
+4f7c2d                                   sha256:8e  Active
+sha256:1c                                           Committed
+sha256:8e                                sha256:1c  Committed
+"""
+IMAGES = """\
+REF                             TYPE                                                 DIGEST     SIZE    PLATFORMS   LABELS
+registry.k8s.io/pause:3.10.2    application/vnd.docker.distribution.manifest.v2+json sha256:aaa 1.4 MiB linux/amd64 io.cri-containerd.image=managed
+sha256:0123                     application/vnd.docker.distribution.manifest.v2+json sha256:aaa 1.4 MiB linux/amd64 io.cri-containerd.image=managed
+registry.acme.example/shop:1    application/vnd.oci.image.index.v1+json              sha256:bbb 9 MiB   linux/amd64 io.cri-containerd.image=managed
+sha256:4567                     application/vnd.oci.image.index.v1+json              sha256:bbb 9 MiB   linux/amd64 io.cri-containerd.image=managed
+"""
+
+
+def test_what_was_written_into_goes_and_layers_of_images_stay() -> None:
+    assert pod_containers.writable(LAYERS) == ["4f7c2d"]
+    assert pod_containers.writable("") == []
+
+
+@pytest.mark.parametrize(
+    ("kept", "gone"),
+    [
+        (["registry.k8s.io/pause:3.10.2"], ["registry.acme.example/shop:1", "sha256:4567"]),
+        ([], ["registry.k8s.io/pause:3.10.2", "sha256:0123", "registry.acme.example/shop:1", "sha256:4567"]),
+    ],
+)
+def test_images_of_the_bundle_stay_under_all_their_names(kept: list[str], gone: list[str]) -> None:
+    assert pod_containers.superfluous(IMAGES, kept) == gone
+
+
+@pytest.fixture
+def containerd_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Containerd:
+    """A ctr that keeps its containers, layers and images in files, and forgets what is removed."""
+    root = tmp_path / "containerd"
+    for name in ("io.containerd.snapshotter.v1.overlayfs", "io.containerd.snapshotter.v1.btrfs"):
+        (root / name).mkdir(parents=True)
+    (tmp_path / "layers").write_text(LAYERS)
+    (tmp_path / "images").write_text(IMAGES)
+    (tmp_path / "containers").write_text("4f7c2d\n")
+    ctr = tool(
+        tmp_path,
+        "ctr",
+        f"""cd {tmp_path}
+shift 2; while [ "${{1#--}}" != "$1" ]; do shift 2; done
+case "$*" in
+  "containers list"*) cat containers ;;
+  "container delete "*) sed -i "/^$3/d" containers; sed -i "/^$3/d" layers ;;
+  "snapshots --snapshotter overlayfs list") cat layers ;;
+  "snapshots --snapshotter overlayfs remove "*) sed -i "/^$5/d" layers ;;
+  "snapshots"*) echo "ctr: snapshotter not loaded: btrfs: invalid argument" >&2; exit 1 ;;
+  "images list") cat images ;;
+  "images remove --sync "*) sed -i "\\|^$4|d" images ;;
+  "task "*) exit 1 ;;
+  *) echo "not known: $*" >&2; exit 1 ;;
+esac""",
+    )
+    (tmp_path / "socket").touch()
+    monkeypatch.setattr(facts, "RESET_RECORD", str(tmp_path / "var/reset.json"))
+    monkeypatch.setattr(pod_containers, "ROOT", str(root))
+    for name in ("EMPTIED", "REMOVED"):
+        monkeypatch.setattr(reset, name, ())
+    return Containerd(ctr, str(tmp_path / "socket"), ["registry.k8s.io/pause:3.10.2"])
+
+
+def of_containerd(containerd: Containerd) -> list[str]:
+    return [str(item) for item in reset.observe(containerd) if item.kind in ("container", "layer", "image")]
+
+
+def look_at_containerd_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """This machine is no worker; what it has besides is not the test's."""
+    every = reset.observe
+
+    def seen(runtime: Containerd) -> list[reset.Leftover]:
+        return [item for item in every(runtime) if item.kind in ("container", "layer", "image") or item.name == facts.RESET_RECORD]
+
+    monkeypatch.setattr(reset, "observe", seen)
+
+
+def test_a_reset_that_was_killed_is_ended_by_the_next_one_with_its_images(
+    containerd_host: Containerd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look_at_containerd_only(monkeypatch)
+
+    def killed(reference: str) -> None:
+        raise KeyboardInterrupt(reference)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Containerd, "remove_image", lambda _self, reference: killed(reference))
+        with pytest.raises(KeyboardInterrupt):
+            reset.reset("/no/kubeadm", containerd_host)
+    assert facts.read_membership()["is_reset_unfinished"]
+
+    # Whoever goes on need not know about images: a join that finds the host half reset does not.
+    found = reset.reset("/no/kubeadm", Containerd(containerd_host.ctr, containerd_host.socket))
+    assert [str(item) for item in found] == [
+        "image registry.acme.example/shop:1",
+        "image sha256:4567",
+        f"file {facts.RESET_RECORD}",
+    ]
+    assert not facts.read_membership()["is_reset_unfinished"]
+    assert reset.reset("/no/kubeadm", containerd_host) == []
+
+
+def test_containers_layers_and_images_go_and_the_report_says_where_nothing_is_left(
+    containerd_host: Containerd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = of_containerd(containerd_host)
+    assert found == [
+        "container 4f7c2d",
+        "layer overlayfs 4f7c2d",
+        "image registry.acme.example/shop:1",
+        "image sha256:4567",
+    ]
+    look_at_containerd_only(monkeypatch)
+    assert [str(item) for item in reset.reset("/no/kubeadm", containerd_host)] == found
+    assert of_containerd(containerd_host) == []
+    assert {"containers of pods", "layers of containers", "images"} <= set(reset.places(containerd_host))
+    assert "images" not in reset.places(Containerd(containerd_host.ctr, containerd_host.socket))
+    assert "containers of pods" not in reset.places(NO_CONTAINERD)

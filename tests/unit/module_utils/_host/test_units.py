@@ -65,3 +65,10 @@ def test_a_check_foresees_the_restart_for_files_that_are_not_written_yet(record:
     # A file that the unit does not read, and one that was written already.
     assert plan(foreseen(seen, ["/etc/crictl.yaml"]), enabled=True, wanted="started") == []
     assert plan(foreseen(seen, []), enabled=True, wanted="started") == []
+
+
+def test_a_unit_that_a_run_would_have_stopped_is_not_restarted() -> None:
+    pending = ["/etc/containerd/config.toml"]
+    assert plan(foreseen(RUNNING, pending), enabled=True, wanted="present") == ["restart"]
+    assert plan(foreseen(RUNNING, pending, is_stopped=True), enabled=True, wanted="present") == []
+    assert plan(foreseen(RUNNING, pending, is_stopped=True), enabled=True, wanted="started") == ["start"]
