@@ -29,10 +29,6 @@ options:
     description: Folder of this collection where the module runs.
     type: path
     required: true
-  version:
-    description: Version of the collection, for the image's tag.
-    type: str
-    required: true
   arch:
     description: Architecture of the nodes as Go names it. The image can only be made on a machine of the same.
     type: str
@@ -89,7 +85,6 @@ EXAMPLES = r"""
     dir: /var/cache/hosted-kubernetes/bundles/controller-amd64
     cache_dir: /var/cache/hosted-kubernetes
     collection: /usr/share/ansible/collections/ansible_collections/hosted/kubernetes
-    version: 0.1.0
     python: "3.13"
     suite: trixie
     mirror: http://deb.debian.org/debian
@@ -116,13 +111,13 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._ansible.module import ArgumentSpec, run
 from ansible_collections.hosted.kubernetes.plugins.module_utils._host.bundle.controller_image import ImageOrder, is_current, make
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.version import ENGINE_VERSION
 
 SPEC = ArgumentSpec(
     options={
         "dir": {"type": "path", "required": True},
         "cache_dir": {"type": "path", "required": True},
         "collection": {"type": "path", "required": True},
-        "version": {"type": "str", "required": True},
         "arch": {"type": "str", "choices": ["amd64", "arm64"], "default": "amd64"},
         "python": {"type": "str", "required": True},
         "suite": {"type": "str", "required": True},
@@ -139,7 +134,7 @@ SPEC = ArgumentSpec(
 def main_with(module: AnsibleModule) -> dict[str, Any]:
     given = dict(module.params)
     log = given.pop("log")
-    order = ImageOrder(**{**given, "libraries": tuple(given["libraries"])})
+    order = ImageOrder(**{**given, "libraries": tuple(given["libraries"]), "version": ENGINE_VERSION})
     result = {"dir": order.dir, "reference": order.reference()}
     changed = not is_current(order, remember=False) if module.check_mode else make(order, log)
     return {**result, "changed": changed}
