@@ -26,9 +26,10 @@ from ansible_collections.hosted.kubernetes.tests.support.tenants import Ground
 
 pytestmark = pytest.mark.long
 
-# What a pod's mounts are: the image read-only, and an empty folder that can be written to.
+# What a pod's mounts are: the image read-only, an empty folder that can be written to, and /proc, through which OpenSSL reads keys of no file.
 _POD = """
-mount --bind "$1" "$1"; mount -o remount,bind,ro "$1"; mount -t tmpfs tmpfs "$1/tmp"
+mkdir -p "$1/proc"
+mount --bind "$1" "$1"; mount -o remount,bind,ro "$1"; mount -t tmpfs tmpfs "$1/tmp"; mount --rbind /proc "$1/proc"
 root=$1 user=$2; shift 2
 exec chroot --userspec="$user" "$root" "$@"
 """

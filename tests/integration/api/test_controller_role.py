@@ -155,6 +155,7 @@ def _status(ground: Ground) -> Json:
     return dict((ground.client.get(resource_of("DataStore"), STORE) or {}).get("status") or {})
 
 
+@pytest.mark.long
 def test_what_it_may_not_read_is_said(ground: Ground, api_server: ApiServer, world: World, tmp_path: Path) -> None:
     """Otherwise the test before could not fail."""
     given = {**world.variables, "controller_datastore_secrets": [{"namespace": world.stores, "names": ["another"]}]}
@@ -174,6 +175,7 @@ def test_what_it_may_not_read_is_said(ground: Ground, api_server: ApiServer, wor
         eventually("it is gone", lambda: tenant.get("TenantControlPlane") is None)
 
 
+@pytest.mark.long
 def test_rights_in_the_whole_cluster_and_back(ground: Ground, api_server: ApiServer, world: World, tmp_path: Path) -> None:
     everywhere = {**world.variables, "controller_cluster_wide": True}
     done = controller_role.run(tmp_path, ground.kubeconfig, **everywhere)
@@ -211,7 +213,9 @@ def _generator(ground: Ground, world: World) -> None:
     eventually("its tenant is gone", lambda: tenant.get("TenantControlPlane") is None)
 
 
+@pytest.mark.long
 def test_a_namespace_that_is_served_no_more_and_the_end(ground: Ground, world: World, tmp_path: Path) -> None:
+    assert controller_role.run(tmp_path, ground.kubeconfig, **world.variables).status == 0
     moved = {**world.variables, "controller_namespaces": [world.other], "controller_former_namespaces": [world.served]}
     assert controller_role.run(tmp_path, ground.kubeconfig, **moved).changed == 2
     assert controller_role.run(tmp_path, ground.kubeconfig, **moved).changed == 0
@@ -230,6 +234,7 @@ def test_a_namespace_that_is_served_no_more_and_the_end(ground: Ground, world: W
     assert ground.client.get(resource_of("Namespace"), world.own), "it is not the controller's alone"
 
 
+@pytest.mark.long
 def test_its_pods_are_admitted_to_a_restricted_namespace(ground: Ground, tmp_path: Path) -> None:
     """Pod Security's strictest level, enforced by the API server itself."""
     own = f"restricted-{secrets.token_hex(4)}"

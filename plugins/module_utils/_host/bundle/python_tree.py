@@ -28,10 +28,11 @@ _KEPT = re.compile(
     r"|usr/lib/(ssl|os-release)(/.*)?|etc/(os-release|debian_version|protocols|services|ssl/.*)"
     r"|usr/share/doc/[^/]+/copyright|usr/share/common-licenses/.*|var/lib/dpkg/status\.d/.*)"
 )
-# What of that goes: character sets of libc, parts of Python for people and for building, what libraries bring for compilers and shells.
+# What of that goes: character sets of libc, parts of Python for people and for building, what libraries bring for compilers and shells, and lists
+# of files with sums of scripts that name the folder they were made in.
 _DROPPED = re.compile(
     r"/usr/lib/[^/]+/(gconv|perl[^/]*)/|/usr/lib/python3\.\d+/(sitecustomize\.py$|(idlelib|tkinter|turtledemo|ensurepip|pydoc_data|test|config-[^/]*)/)"
-    rf"|/{SITE}/(bin/|.*(\.pyi|\.pyx|\.pxd|\.c|\.h|/py\.typed)$)"
+    rf"|/{SITE}/(bin/|[^/]+\.dist-info/RECORD$|.*(\.pyi|\.pyx|\.pxd|\.c|\.h|/py\.typed)$)"
 )
 
 

@@ -158,6 +158,7 @@ def test_what_of_packages_and_libraries_stays(tmp_path: Path) -> None:
         f"{site}/grpc/cygrpc.pyx",
         f"{site}/grpc/py.typed",
         f"{site}/bin/jsonpatch",
+        f"{site}/jsonpatch-1.dist-info/RECORD",
         "usr/share/doc/libc6/changelog.gz",
         "usr/share/locale/de/x.mo",
         "usr/share/python-wheels/pip-25.whl",
