@@ -122,10 +122,11 @@ class Program:
 
 @contextlib.contextmanager
 def running_program(
-    kubeconfig: str | Path, namespace: str, log: Path, *, identity: str, arguments: tuple[str, ...] = ()
+    kubeconfig: str | Path, namespace: str | None, log: Path, *, identity: str, arguments: tuple[str, ...] = ()
 ) -> Iterator[Program]:
-    """The controller as a program that serves one namespace; killed at the end of the block when it is still there."""
-    command = [sys.executable, "-m", MODULE, f"--kubeconfig={kubeconfig}", f"--namespace={namespace}", f"--lease-namespace={namespace}"]
+    """The controller as a program that serves one namespace, or (None) what its arguments say; killed at the end of the block when it is still there."""
+    command = [sys.executable, "-m", MODULE, f"--kubeconfig={kubeconfig}"]
+    command += [f"--namespace={namespace}", f"--lease-namespace={namespace}"] if namespace else []
     command += [f"--identity={identity}", "--metrics-address=127.0.0.1:0", f"--renew-before={RENEW_BEFORE_DAYS}", *arguments]
     environment = {**os.environ, "PYTHONPATH": str(COLLECTION.parents[2])}
     with log.open("wb") as stream:

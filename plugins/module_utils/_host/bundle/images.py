@@ -41,12 +41,13 @@ _GROUP = "root:x:0:\nnobody:x:65534:\nnonroot:x:65532:\n"
 
 @dataclass(frozen=True)
 class Entry:
-    """One file of a layer: its absolute path in the image and where the content comes from (source file, data, or hard link)."""
+    """One file of a layer: its absolute path in the image and where the content comes from (source file, data, hard or symbolic link)."""
 
     path: str
     source: str = ""
     data: bytes = b""
     link_to: str = ""
+    symlink_to: str = ""
     mode: int = 0o755
     net_bind_service: bool = False
 
@@ -115,6 +116,9 @@ def _add_entry(archive: tarfile.TarFile, entry: Entry) -> None:
     if entry.link_to:
         info.type, info.linkname = tarfile.LNKTYPE, entry.link_to.strip("/")
         archive.addfile(info)
+    elif entry.symlink_to:
+        info.type, info.linkname = tarfile.SYMTYPE, entry.symlink_to
+        archive.addfile(info)
     elif entry.source:
         info.size = os.stat(entry.source).st_size
         with open(entry.source, "rb") as content:
@@ -128,6 +132,22 @@ def _info(name: str, mode: int, kind: bytes) -> tarfile.TarInfo:
     info = tarfile.TarInfo(name)
     info.mode, info.type, info.mtime = mode, kind, 0
     return info
+
+
+def tree_entries(root: str) -> list[Entry]:
+    """Return all files and symbolic links below a folder, sorted, at the same paths. Of modes only whether a file can be run is kept."""
+    entries = []
+    for folder, folders, files in os.walk(root):
+        folders.sort()
+        links = [name for name in folders if os.path.islink(os.path.join(folder, name))]
+        for name in [*files, *links]:
+            source = os.path.join(folder, name)
+            path = source[len(root) :]
+            if os.path.islink(source):
+                entries.append(Entry(path, symlink_to=os.readlink(source), mode=0o777))
+            else:
+                entries.append(Entry(path, source=source, mode=0o755 if os.stat(source).st_mode & stat.S_IXUSR else 0o644))
+    return sorted(entries, key=lambda entry: entry.path)
 
 
 def base_entries() -> list[Entry]:
