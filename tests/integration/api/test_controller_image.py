@@ -26,10 +26,11 @@ from ansible_collections.hosted.kubernetes.tests.support.tenants import Ground
 
 pytestmark = pytest.mark.long
 
-# What a pod's mounts are: the image read-only, an empty folder that can be written to, and /proc, through which OpenSSL reads keys of no file.
+# What a pod's mounts are: the image read-only, an empty folder that can be written to, /proc (OpenSSL reads keys of no file there), and /dev, where gRPC
+# looks for random numbers.
 _POD = """
-mkdir -p "$1/proc"
-mount --bind "$1" "$1"; mount -o remount,bind,ro "$1"; mount -t tmpfs tmpfs "$1/tmp"; mount --rbind /proc "$1/proc"
+mkdir -p "$1/proc" "$1/dev"
+mount --bind "$1" "$1"; mount -o remount,bind,ro "$1"; mount -t tmpfs tmpfs "$1/tmp"; mount --rbind /proc "$1/proc"; mount --rbind /dev "$1/dev"
 root=$1 user=$2; shift 2
 exec chroot --userspec="$user" "$root" "$@"
 """
