@@ -61,9 +61,11 @@ def pod_of(tenant: Tenant, bundle: Path, directory: Path) -> Iterator[Client]:
 
         with running(argv, directory / "tenant.log", is_ready) as process:
             say_ready(tenant, 1)
-            yield inside
-            # It would serve for some seconds more, as it is told to.
-            process.kill()
+            try:
+                yield inside
+            finally:
+                # It would serve for some seconds more, as it is told to.
+                process.kill()
 
 
 def administrator(tenant: Tenant) -> Client:

@@ -67,8 +67,10 @@ def a_place(kind: str, ground: Ground) -> Iterator[Place]:
     name = f"backup-{kind.lower()}"
     with running_database(kind) as database, database.driver() as driver:
         ground.client.apply(database.definition(name), force=True)
-        yield Place(database, Ground(ground.client, ground.kubeconfig, ground.etcd, driver, name))
-        delete_datastore(ground.client, name)
+        try:
+            yield Place(database, Ground(ground.client, ground.kubeconfig, ground.etcd, driver, name))
+        finally:
+            delete_datastore(ground.client, name)
 
 
 @pytest.fixture(scope="module", params=[*KINDS])

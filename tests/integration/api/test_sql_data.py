@@ -69,9 +69,11 @@ def new_share(driver: AnyDriver) -> Isolation:
 @contextlib.contextmanager
 def some_share(driver: AnyDriver) -> Iterator[Isolation]:
     found = new_share(driver)
-    yield found
-    for part in driver.purge_parts:
-        driver.delete_part(found, part)
+    try:
+        yield found
+    finally:
+        for part in driver.purge_parts:
+            driver.delete_part(found, part)
 
 
 @pytest.fixture

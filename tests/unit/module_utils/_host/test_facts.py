@@ -14,8 +14,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._host import facts, tools
-from ansible_collections.hosted.kubernetes.tests.support.certificates import Authority
-from ansible_collections.hosted.kubernetes.tests.unit.module_utils._host.test_x509 import EC, HASHES, RSA
+from ansible_collections.hosted.kubernetes.tests.unit.module_utils._host.test_x509 import EC, HASHES, NODE, RSA
 
 BROKEN = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
 
@@ -60,13 +59,10 @@ def test_kubelet_conf_with_inline_ca_and_certificate_file(tmp_path: Path) -> Non
     }
 
 
-@pytest.mark.parametrize(
-    ("user", "expected"), [("system:node:worker-1.example", "worker-1.example"), ("system:node:", None), ("admin", None)]
-)
-def test_a_host_knows_what_its_cluster_calls_it(user: str, expected: str | None, tmp_path: Path) -> None:
-    client = Authority(tmp_path).client(user, ("system:nodes",)).certificate
-    found = facts.describe_kubelet_conf(kubelet_conf("", f"client-certificate: {client}"))
-    assert found["node_name"] == expected
+def test_a_host_knows_what_its_cluster_calls_it(tmp_path: Path) -> None:
+    (tmp_path / "client.pem").write_text(NODE, encoding="utf-8")
+    found = facts.describe_kubelet_conf(kubelet_conf("", f"client-certificate: {tmp_path / 'client.pem'}"))
+    assert found["node_name"] == "worker-1.example"
 
 
 def test_kubelet_conf_with_files_that_are_gone(tmp_path: Path) -> None:

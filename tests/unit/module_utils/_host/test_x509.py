@@ -1,7 +1,7 @@
 # Copyright: hosted.kubernetes contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Certificates made with openssl 3.0 on 2026-11-22; hashes as `openssl x509 -pubkey | openssl pkey -outform DER | sha256sum` prints."""
+"""Certificates made with openssl 3.0 in 2026; hashes as `openssl x509 -pubkey | openssl pkey -outform DER | sha256sum` prints."""
 
 from __future__ import annotations
 
@@ -44,6 +44,21 @@ ye4O9UgsXRdhNEhYo1MwUTAdBgNVHQ4EFgQUlvvsaXKrTCFm3jAuxx11s9W8s5Qw
 HwYDVR0jBBgwFoAUlvvsaXKrTCFm3jAuxx11s9W8s5QwDwYDVR0TAQH/BAUwAwEB
 /zAKBggqhkjOPQQDAgNJADBGAiEA6kEYmy5z4goTQ7kiDYOS/FC1mh1EWTntfYtW
 4DJcbIoCIQD2g8k+hukGtfsDeI3WoNz+m+IHPJ63+oE3GxEK8Y5KQQ==
+-----END CERTIFICATE-----
+"""
+# Of a kubelet: O = system:nodes, CN = system:node:worker-1.example.
+NODE = """
+-----BEGIN CERTIFICATE-----
+MIIBzzCCAXegAwIBAgIUX2nd9s6S4V01rqYQ6+VzvNNbYGYwCgYIKoZIzj0EAwIw
+PjEVMBMGA1UECgwMc3lzdGVtOm5vZGVzMSUwIwYDVQQDDBxzeXN0ZW06bm9kZTp3
+b3JrZXItMS5leGFtcGxlMB4XDTI2MTEyODE5NDcwOFoXDTM2MTEyNTE5NDcwOFow
+PjEVMBMGA1UECgwMc3lzdGVtOm5vZGVzMSUwIwYDVQQDDBxzeXN0ZW06bm9kZTp3
+b3JrZXItMS5leGFtcGxlMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEFBpwYdNo
+Lnq0EqQXbQUbTVKFdB009mH8/47dBqUCkKeQCGQJorN1tHZlnsFsloTpKMPy48M2
+Dawr1KVXY01yIKNTMFEwHQYDVR0OBBYEFGDk4KLakeX8KUf4tDqKRBdVsEEIMB8G
+A1UdIwQYMBaAFGDk4KLakeX8KUf4tDqKRBdVsEEIMA8GA1UdEwEB/wQFMAMBAf8w
+CgYIKoZIzj0EAwIDRgAwQwIfGtsNj+gi26+2osRsrJe2RssFpIXVcvxwFkTpcZxP
+ZgIgBLsCty0m/t7aZBaPT8zshGT+NEK/FE7QOUWuNTvEXzs=
 -----END CERTIFICATE-----
 """
 # Ends after 2049: GeneralizedTime instead of UTCTime.
