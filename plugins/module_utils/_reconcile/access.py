@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Mapping
 from contextlib import ExitStack
 from types import TracebackType
 from typing import Final
@@ -21,9 +22,19 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.portforwar
 from ansible_collections.hosted.kubernetes.plugins.module_utils._pki.kubeconfig import read_kubeconfig_client
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.serving import presented
 
+_ADMINISTRATOR_KEY: Final = "super-admin.svc"
 _CONNECT_S: Final = 1.0
 # An address that was given a moment ago may not be announced yet, and a connection is tried again by the kernel only after a second.
 _NEW_CONNECT_S: Final = 0.2
+
+
+def administrator_kubeconfig(tenant: TenantControlPlane, data: Mapping[str, bytes] | None) -> bytes:
+    """The kubeconfig that the engine itself uses. data: of the tenant's Secret with its administrators' kubeconfigs. Raises HostedKubernetesError."""
+    kubeconfig = (data or {}).get(_ADMINISTRATOR_KEY)
+    if kubeconfig is None:
+        secret = tenant.secret_name(names.ADMIN_KUBECONFIG)
+        raise HostedKubernetesError(f"TenantControlPlane {tenant.key}: Secret {secret} has no {_ADMINISTRATOR_KEY}")
+    return kubeconfig
 
 
 def answers(host: str, port: int, *, timeout_s: float = _CONNECT_S) -> bool:

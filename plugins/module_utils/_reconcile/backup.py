@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 from datetime import UTC
-from typing import Any, Final
+from typing import Final
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api import names
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import HostedKubernetesError, InvalidError
@@ -18,6 +18,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._api.share impor
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.tenant_control_plane import KIND
 from ansible_collections.hosted.kubernetes.plugins.module_utils._backup import library, target
 from ansible_collections.hosted.kubernetes.plugins.module_utils._backup.format import Header, Summary, Writer
+from ansible_collections.hosted.kubernetes.plugins.module_utils._backup.retention import retain
 from ansible_collections.hosted.kubernetes.plugins.module_utils._backup.target import BackupTarget
 from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.data import data_of
 from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.driver import PASSWORD, Driver, Isolation
@@ -200,10 +201,4 @@ def _retain(request: Request, name: str, *, check: bool) -> Json:
     before = target.of_tenant(request.place.names(), request.namespace, request.name)
     present = sorted({*before, name})
     gone = target.superfluous(present, request.namespace, request.name, request.keep)
-    if not check:
-        for item in gone:
-            request.place.delete(item)
-    old = [item for item in present if item != name]
-    lines: Any = {"before": old, "after": [item for item in present if item not in gone]}
-    diff = {f"{when}": "".join(f"{request.place.describe(item)}\n" for item in items) for when, items in lines.items()}
-    return {"removed": [request.place.describe(item) for item in gone], "diff": diff}
+    return retain(request.place, present, gone, name, check=check)

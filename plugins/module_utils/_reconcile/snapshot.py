@@ -8,12 +8,12 @@ from __future__ import annotations
 import hashlib
 import time
 from dataclasses import dataclass
-from typing import Any
 
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api import datastore as api
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.errors import InvalidError
 from ansible_collections.hosted.kubernetes.plugins.module_utils._api.resources import Json
 from ansible_collections.hosted.kubernetes.plugins.module_utils._backup import target
+from ansible_collections.hosted.kubernetes.plugins.module_utils._backup.retention import retain
 from ansible_collections.hosted.kubernetes.plugins.module_utils._backup.target import BackupTarget
 from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.etcd import EtcdDriver
 from ansible_collections.hosted.kubernetes.plugins.module_utils._datastores.etcd_snapshot import SnapshotStream
@@ -78,9 +78,4 @@ def _retain(request: Request, name: str, *, check: bool) -> Json:
     old = [item for item in target.of_store(request.place.names(), request.name) if item != name]
     present = [*old, name]
     gone = present[: -request.keep] if request.keep else []
-    if not check:
-        for item in gone:
-            request.place.delete(item)
-    lines: Any = {"before": old, "after": [item for item in present if item not in gone]}
-    diff = {when: "".join(f"{request.place.describe(item)}\n" for item in items) for when, items in lines.items()}
-    return {"removed": [request.place.describe(item) for item in gone], "diff": diff}
+    return retain(request.place, present, gone, name, check=check)

@@ -29,7 +29,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._kube.errors imp
 from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.tenant.objects import REFERENCE_GUARDS
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile import placement, templates, upgrade
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile import status as status_of
-from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.access import TenantAccess, pod_reasons
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.access import TenantAccess, administrator_kubeconfig, pod_reasons
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.execute import Clients, Executor
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.exposure import unanswered_step
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.facts import (
@@ -61,8 +61,6 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.tenan
 _PAUSE_S: Final = 0.5
 _MOST_STEPS: Final = 8
 _AUTHORITIES: Final = (names.CA, names.FRONT_PROXY_CA, names.SERVICE_ACCOUNT)
-ADMINISTRATOR_KEY: Final = "super-admin.svc"
-"""Of the Secret with the administrators' kubeconfigs: the one the engine itself uses."""
 
 
 @dataclass(frozen=True)
@@ -489,9 +487,7 @@ class TenantRun:
             if state.data is None:
                 self.observed = read_secrets(self.context.client, self.observed, self._key, [name])
                 state = self.observed.secrets[name]
-            kubeconfig = (state.data or {}).get(ADMINISTRATOR_KEY)
-            if kubeconfig is None:
-                raise HostedKubernetesError(f"TenantControlPlane {self.desired.tenant.key}: Secret {name} has no {ADMINISTRATOR_KEY}")
+            kubeconfig = administrator_kubeconfig(self.desired.tenant, state.data)
             new = bool(self.outcome.changes)
             self._access = TenantAccess(self.context.client, self.desired.tenant, kubeconfig, self._endpoint(), new=new)
             self._inside = self._stack.enter_context(self._access)

@@ -29,7 +29,7 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._manifests.tenan
     POLICY,
     write_permissions,
 )
-from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.access import TenantAccess
+from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.access import TenantAccess, administrator_kubeconfig
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.engine import Settings
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.execute import Clients, Executor
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.facts import endpoint
@@ -40,7 +40,6 @@ from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.obser
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.plan import MISSING, Action, Change, Cluster
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.stages import LimitStage
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.status import budget_conditions, merge_patch
-from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.tenant_run import ADMINISTRATOR_KEY
 from ansible_collections.hosted.kubernetes.plugins.module_utils._reconcile.version import refuse_newer
 
 RECORD: Final = "status.hosted.dataStoreBudgets"
@@ -173,9 +172,7 @@ class _Inside:
         if not (deployment.get("status") or {}).get("readyReplicas") or name not in self.observed.secrets:
             raise HostedKubernetesError(f"TenantControlPlane {tenant.key}: none of its API servers is ready")
         state = read_secrets(self._management, self.observed, (tenant.namespace, tenant.name), [name]).secrets.get(name)
-        kubeconfig = ((state.data if state else None) or {}).get(ADMINISTRATOR_KEY)
-        if kubeconfig is None:
-            raise HostedKubernetesError(f"TenantControlPlane {tenant.key}: Secret {name} has no {ADMINISTRATOR_KEY}")
+        kubeconfig = administrator_kubeconfig(tenant, state.data if state else None)
         access = TenantAccess(self._management, tenant, kubeconfig, endpoint(self._desired, self.observed))
         inside = self._stack.enter_context(access)
         found = {reference: inside.get(resource_of(reference.kind), reference.name) for reference in (POLICY, BINDING)}
